@@ -1,0 +1,55 @@
+# The same commands for people and for CI. `make help` lists them.
+
+VENV     := .venv
+RUN_VENV := .venv-run
+BIN      := $(VENV)/bin
+PYTHON   ?= python3
+INSTALL   = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+ROOMS    := core training export runtime samples
+
+# A Python without ensurepip (Debian before python3-venv is installed) lends its own pip instead.
+define new_venv
+	@test -x $(1)/bin/pip || $(PYTHON) -m venv $(1) 2>/dev/null || \
+		{ $(PYTHON) -m venv --clear --without-pip $(1) && \
+		$(PYTHON) -m pip --python $(1)/bin/python install --quiet pip; }
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo bench ci clean
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: $(VENV)/.stamp  ## make .venv with everything that development needs
+
+$(VENV)/.stamp: pyproject.toml constraints.txt
+	$(call new_venv,$(VENV))
+	$(BIN)/python $(INSTALL) -e ".[dev]"
+	touch $@
+
+$(RUN_VENV)/.stamp: pyproject.toml constraints.txt
+	$(call new_venv,$(RUN_VENV))
+	$(RUN_VENV)/bin/python $(INSTALL) -e .
+	touch $@
+
+check: setup  ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+demo: $(RUN_VENV)/.stamp  ## run the bundled model on the bundled clip, as a device would: no torch
+	$(RUN_VENV)/bin/lipdeploy demo
+
+bench: setup  ## measure speed
+	$(BIN)/python benchmarks/head.py
+
+ci: check test demo  ## all that must pass
+
+clean:  ## remove what the commands above made, but for runs/
+	rm -rf $(VENV) $(RUN_VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find src/lipdeploy/cli $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

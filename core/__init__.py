@@ -1,0 +1,1 @@
+"""What a certificate is: pure definitions that every other room builds on. No torch, no engine."""

@@ -1,0 +1,243 @@
+"""From a checkpoint to a verified file: fold, bound, measure, assemble, check."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+
+from lipdeploy.core.dataset import read_image
+from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy.core.manifest import Level, Manifest, Numerics
+from lipdeploy.export.artefact import Description, assembled, hashed
+from lipdeploy.export.fold import folded
+from lipdeploy.export.trunk import trunk_model
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.export.verifier.parity import (
+    STATISTICAL_FRAMES,
+    Frame,
+    Parity,
+    interleaved,
+    measure,
+    synthetic_frames,
+)
+from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.verification import Verification, verify
+from lipdeploy.training.attack import cross_entropy_objective, l2_attack
+from lipdeploy.training.checkpoint import Checkpoint
+from lipdeploy.training.network import LipDeepLabV3
+
+MARGIN_OVER_COMPUTED = 1e-9  # so that another machine's float64 finds L within the declared one
+WEIGHT_TOLERANCE = 1e-3
+ATTACK_EPS, ATTACK_STEPS, ATTACK_EVERY = 0.5, 3, 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export.
+
+    Attributes:
+        height: rows of the input.
+        width: columns of the input.
+        head: `threshold` or `sort`.
+        budgets: length E of `eps`.
+        with_logits: also output `logits`.
+        frames: frames of the parity measurement; below 1,000 the level is `none`.
+        images: calibration images, used for half of the frames.
+    """
+
+    height: int
+    width: int
+    head: str = "threshold"
+    budgets: int = 1
+    with_logits: bool = False
+    frames: int = STATISTICAL_FRAMES
+    images: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What export found out, for the command line to print."""
+
+    verification: Verification
+    parity: Parity
+    fold_error: float
+    numerics: Numerics
+
+
+def export(
+    checkpoint: Checkpoint, target: Path, request: Request, progress: Callable[[int], None]
+) -> ExportReport:
+    """Write `target`; nothing is left there when a check fails.
+
+    Raises:
+        InputError: a size that the network cannot take.
+        VerificationError: folding, the bound, the head or parity does not hold.
+    """
+    _check_request(checkpoint, request)
+    network = folded(checkpoint.network)
+    trunk = trunk_model(network, request.height, request.width)
+    manifest = _draft_manifest(checkpoint, request, trunk)
+    fold_error = _fold_error(checkpoint.network, trunk, request)
+    parity = _measure(trunk, manifest, checkpoint.network, request, progress)
+    if not np.isfinite(parity.slack):
+        raise VerificationError("the engine returned logits that are not finite; nothing written")
+    manifest = dataclasses.replace(manifest, numerics=_numerics(parity))
+    description = Description(stride=checkpoint.network.config.stride)
+    model = _sealed(trunk, manifest, description, request.with_logits)
+    verification = _write_verified(model, target)
+    return ExportReport(verification, parity, fold_error, manifest.numerics)
+
+
+def _check_request(checkpoint: Checkpoint, request: Request) -> None:
+    stride = checkpoint.network.config.stride
+    sides = (request.height, request.width)
+    if any(side < 2 * stride or side % stride for side in sides):
+        raise InputError(
+            f"--imgsz is {sides[0]} {sides[1]}; expected multiples of {stride}, {2 * stride} or more"
+        )
+    if request.budgets < 1 or request.frames < 1:
+        raise InputError("budgets and frames must be 1 or more")
+
+
+def _draft_manifest(checkpoint: Checkpoint, request: Request, trunk: onnx.ModelProto) -> Manifest:
+    bound = graph_bound(Graph(trunk))
+    return Manifest(
+        class_names=checkpoint.class_names,
+        height=request.height,
+        width=request.width,
+        head=request.head,
+        budgets=request.budgets,
+        lipschitz=bound.lipschitz * (1 + MARGIN_OVER_COMPUTED),
+        layers=bound.layers,
+        preprocessing_lipschitz=1.0,
+        numerics=Numerics("float32", 0.0, "none"),
+        weights_sha256="",
+        metrics=checkpoint.metrics,
+        training=checkpoint.training,
+    )
+
+
+@torch.no_grad()
+def _fold_error(network: LipDeepLabV3, trunk: onnx.ModelProto, request: Request) -> float:
+    """Largest logit difference between the unfolded float64 network and the folded weights.
+
+    Raises:
+        VerificationError: it is more than the rounding of weights to float32 explains.
+    """
+    exact = _double(network)
+    replay = Replay(Graph(trunk))
+    worst = scale = 0.0
+    for frame in synthetic_frames(6, request.height, request.width, seed=3):
+        pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].double() / 255
+        expected = exact(pixels)[0].numpy()
+        worst = max(worst, float(np.abs(replay(frame) - expected).max()))
+        scale = max(scale, float(np.abs(expected).max()))
+    if not worst <= WEIGHT_TOLERANCE * max(scale, 1e-3):
+        raise VerificationError(f"folding changed a logit by {worst:.3g} (logits up to {scale:.3g})")
+    return worst
+
+
+def _double(network: LipDeepLabV3) -> LipDeepLabV3:
+    copy = LipDeepLabV3(network.config)
+    copy.load_state_dict(network.state_dict())
+    return copy.double().eval()
+
+
+def _measure(
+    trunk: onnx.ModelProto,
+    manifest: Manifest,
+    network: LipDeepLabV3,
+    request: Request,
+    progress: Callable[[int], None],
+) -> Parity:
+    draft = assembled(trunk, manifest, Description(), with_logits=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        draft.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    eps = np.zeros(manifest.budgets, np.float32)
+
+    def engine(frame: Frame) -> npt.NDArray[np.float32]:
+        (logits,) = session.run(["logits"], {"image": frame[None], "eps": eps})
+        return np.asarray(logits[0], np.float32)
+
+    frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
+    return measure(engine, Replay(Graph(trunk)), _counted(frames, progress))
+
+
+def _frames(request: Request) -> Iterator[Frame]:
+    """Calibration images first, at most half of the frames, then synthetic ones."""
+    size = (request.width, request.height)
+    images = list(request.images)[: request.frames // 2]
+    for path in images:
+        yield np.asarray(cv2.resize(read_image(path), size, interpolation=cv2.INTER_AREA), np.uint8)
+    yield from synthetic_frames(request.frames - len(images), request.height, request.width)
+
+
+def _counted(
+    frames: Iterator[tuple[Frame, bool]], progress: Callable[[int], None]
+) -> Iterator[tuple[Frame, bool]]:
+    for item in frames:
+        yield item
+        progress(1)
+
+
+def _attacker(network: LipDeepLabV3) -> Callable[[Frame], Frame]:
+    objective = cross_entropy_objective(40.0)
+
+    def attack(frame: Frame) -> Frame:
+        image = torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            labels = network(image).argmax(1)
+        moved = l2_attack(network, image, labels, ATTACK_EPS, objective, ATTACK_STEPS)
+        return np.asarray((moved[0] * 255).round().byte().permute(1, 2, 0).numpy(), np.uint8)
+
+    return attack
+
+
+def _numerics(parity: Parity) -> Numerics:
+    enough = parity.frames >= STATISTICAL_FRAMES and parity.attacked > 0
+    level: Level = "statistical" if enough else "none"
+    evidence: dict[str, Any] = {
+        "engine": f"onnxruntime {onnxruntime.__version__} CPU",
+        "frames": parity.frames,
+        "attacked_frames": parity.attacked,
+        "largest_error": parity.largest,
+        "sigma": parity.sigma,
+        "rule": "max(largest_error, 8 sqrt(2) sigma)",
+    }
+    return Numerics("float32", parity.slack, level, evidence)
+
+
+def _sealed(
+    trunk: onnx.ModelProto, manifest: Manifest, description: Description, with_logits: bool
+) -> onnx.ModelProto:
+    digest = hashed(assembled(trunk, manifest, description, with_logits))
+    manifest = dataclasses.replace(manifest, weights_sha256=digest)
+    return assembled(trunk, manifest, description, with_logits)
+
+
+def _write_verified(model: onnx.ModelProto, target: Path) -> Verification:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.partial")
+    onnx.save_model(model, str(partial))
+    verification = verify(partial)
+    if not verification.passed:
+        partial.unlink()
+        raise VerificationError(f"{verification.failure}; nothing written to {target}")
+    os.replace(partial, target)
+    verification.model = str(target)
+    return verification

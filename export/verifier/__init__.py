@@ -1,0 +1,1 @@
+"""Independent check of a model file: reads the ONNX file alone, with onnx and NumPy."""

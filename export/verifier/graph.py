@@ -1,0 +1,105 @@
+"""A read-only view of an ONNX graph: constants, shapes and who computes what."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper, shape_inference
+
+from lipdeploy.core.errors import InputError, VerificationError
+
+
+class Graph:
+    """Nodes in topological order with constants as arrays and static shapes.
+
+    Raises:
+        VerificationError: the graph is malformed, or a shape is not static.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        try:
+            onnx.checker.check_model(model, full_check=True)
+            inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        except Exception as error:  # the checker raises several unrelated types
+            reason = str(error).strip().splitlines()[0]
+            raise VerificationError(f"the ONNX graph is malformed: {reason}") from error
+        self.nodes = list(model.graph.node)
+        self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        infos = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+        self._shapes = {info.name: _static_shape(info) for info in infos}
+        self.producer = {output: node for node in self.nodes for output in node.output}
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """Static shape of a tensor."""
+        if tensor in self.constants:
+            return tuple(self.constants[tensor].shape)
+        if self._shapes.get(tensor) is None:
+            raise VerificationError(f"tensor {tensor!r} has no static shape; export with fixed sizes")
+        return self._shapes[tensor]
+
+    def ancestors(self, tensor: str) -> list[onnx.NodeProto]:
+        """Nodes that `tensor` depends on, in graph order."""
+        needed, found = [tensor], set()
+        while needed:
+            node = self.producer.get(needed.pop())
+            if node is not None and id(node) not in found:
+                found.add(id(node))
+                needed.extend(node.input)
+        return [node for node in self.nodes if id(node) in found]
+
+    def constant(self, node: onnx.NodeProto, index: int) -> npt.NDArray[Any]:
+        """Input `index` of a node, which must be a constant."""
+        name = node.input[index] if index < len(node.input) else ""
+        if name not in self.constants:
+            raise VerificationError(f"{label(node)}: input {index} must be a constant of the file")
+        return self.constants[name]
+
+
+def _static_shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    dims = info.type.tensor_type.shape.dim
+    return tuple(d.dim_value for d in dims) if all(d.dim_value > 0 for d in dims) else None
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file with all its weights inside.
+
+    Raises:
+        InputError: there is no such file.
+        VerificationError: the file is not ONNX, or keeps weights elsewhere.
+    """
+    if not path.is_file():
+        raise InputError(f"model {path} is not a file; expected an .onnx of `lipdeploy export`")
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's own error types differ between versions
+        raise VerificationError(f"{path} is not an ONNX file ({type(error).__name__})") from error
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
+        raise VerificationError(f"{path} keeps weights in other files; expected all inside")
+    return model
+
+
+def label(node: onnx.NodeProto) -> str:
+    """How messages name a node: operator and name or first output."""
+    return f"{node.op_type} {node.name or node.output[0]!r}"
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Attributes as Python values."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def weights_sha256(constants: Iterable[onnx.TensorProto]) -> str:
+    """Hash of name, type, shape and bytes of every constant, sorted by name."""
+    digest = hashlib.sha256()
+    for tensor in sorted(constants, key=lambda t: t.name):
+        array = np.ascontiguousarray(numpy_helper.to_array(tensor))
+        digest.update(f"{tensor.name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""A bounded queue between two threads that can keep everything, or only the newest."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """Nothing more will come, or nothing more is taken."""
+
+
+class Channel(Generic[T]):
+    """Hands items from one producer to one consumer in order.
+
+    Args:
+        capacity: items waiting at most, 1 or more.
+        newest: when full, forget the oldest item (counted in `dropped`) instead of waiting.
+    """
+
+    def __init__(self, capacity: int, newest: bool = False) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._newest = newest
+        self._closed = False
+        self._changed = threading.Condition()
+        self.dropped = 0
+
+    def put(self, item: T) -> None:
+        """Add an item, waiting for room unless only the newest is kept.
+
+        Raises:
+            Closed: the channel was closed, before or while waiting; the item is not added.
+        """
+        with self._changed:
+            while len(self._items) >= self._capacity and not self._closed and not self._newest:
+                self._changed.wait()
+            if self._closed:
+                raise Closed
+            if len(self._items) >= self._capacity:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self, timeout_s: float | None = None) -> T | None:
+        """Take the oldest item; None when `timeout_s` passed without one.
+
+        Raises:
+            Closed: the channel is closed and empty.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._closed:
+                raise Closed
+            return None
+
+    def close(self) -> None:
+        """End the channel; what waits in it can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,122 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from lipdeploy.core.errors import InputError, LipdeployError, VerificationError
+from lipdeploy.core.manifest import Manifest, manifest_from_metadata
+from lipdeploy.runtime.session import (
+    Prediction,
+    checked_budgets,
+    checked_image,
+    prediction_from_outputs,
+)
+
+_OUTPUTS = ["mask", "radius", "flips"]
+_ERRORS_ONLY = 4
+
+
+class OnnxRuntimeSession:
+    """A lipdeploy `.onnx` file in ONNX Runtime; implements `Session`."""
+
+    engine = "onnxruntime"
+
+    def __init__(self, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+        self._session: onnxruntime.InferenceSession | None = session
+        self.manifest = manifest
+
+    def infer(self, image: npt.NDArray[np.uint8], eps: Sequence[float]) -> Prediction:
+        """See `Session.infer`."""
+        if self._session is None:
+            raise LipdeployError("the session is closed; open the model again")
+        feed = {
+            "image": checked_image(image, self.manifest),
+            "eps": checked_budgets(eps, self.manifest),
+        }
+        mask, radius, flips = self._session.run(_OUTPUTS, feed)
+        if int(mask.max()) >= len(self.manifest.class_names):
+            raise VerificationError(
+                f"the model predicted class id {int(mask.max())}, its metadata names only "
+                f"{len(self.manifest.class_names)} classes; export it again"
+            )
+        return prediction_from_outputs(mask, radius, flips)
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._session = None
+
+    def __enter__(self) -> OnnxRuntimeSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_file(path: Path, threads: int) -> OnnxRuntimeSession:
+    """Load a file; see `lipdeploy.runtime.session.open_session` for what it raises."""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not there"
+        raise InputError(f"model {path} is {what}; expected an .onnx file of `lipdeploy export`")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types here
+        first = str(error).strip().splitlines()[0][:200]
+        raise VerificationError(
+            f"model {path} cannot be loaded as ONNX ({first}); export it again"
+        ) from error
+    metadata = session.get_modelmeta().custom_metadata_map
+    manifest = manifest_from_metadata(metadata, f"model {path}")
+    _check_interface(session, manifest, path)
+    return OnnxRuntimeSession(session, manifest)
+
+
+def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:
+    size = [1, manifest.height, manifest.width]
+    inputs = {
+        "image": ("tensor(uint8)", [*size, 3]),
+        "eps": ("tensor(float)", [manifest.budgets]),
+    }
+    outputs = {
+        "mask": ("tensor(uint8)", size),
+        "radius": ("tensor(float)", size),
+        "flips": ("tensor(float)", [1, manifest.budgets]),
+    }
+    _compare("input", session.get_inputs(), inputs, path, exact=True)
+    _compare("output", session.get_outputs(), outputs, path, exact=False)
+
+
+def _compare(
+    kind: str,
+    nodes: Sequence[Any],
+    expected: dict[str, tuple[str, list[int]]],
+    path: Path,
+    exact: bool,
+) -> None:
+    found = {node.name: (node.type, list(node.shape)) for node in nodes}
+    for name, wanted in expected.items():
+        if found.get(name) != wanted:
+            raise VerificationError(
+                f"model {path}: {kind} {name!r} is {found.get(name, 'missing')}, "
+                f"its metadata promises {wanted}; export it again"
+            )
+    if exact and len(found) != len(expected):
+        extra = ", ".join(sorted(set(found) - set(expected)))
+        raise VerificationError(f"model {path} has unknown {kind}s: {extra}; export it again")

@@ -1,0 +1,56 @@
+"""Overlays as numbered PNG files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+
+from lipdeploy.core.errors import InputError, LipdeployError
+from lipdeploy.runtime.result import Result
+from lipdeploy.runtime.sinks.path import writable_folder
+
+PATTERN = re.compile(r"%0?\d*d")
+
+
+class PictureSink:
+    """One PNG a frame, named by the frame's index.
+
+    Raises:
+        InputError: a pattern that is not one `%d`, or a folder that cannot be written.
+    """
+
+    wants_overlay = True
+
+    def __init__(self, pattern: Path) -> None:
+        if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1:
+            raise InputError(f"sink {pattern} is no pattern; expected for example frame_%06d.png")
+        if pattern.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+            raise InputError(f"sink {pattern} is no known picture; expected .png, .jpg or .webp")
+        writable_folder(pattern.parent)
+        self._pattern = pattern
+
+    def write(self, result: Result) -> None:
+        """Write the overlay to a file of its own.
+
+        Raises:
+            LipdeployError: the disk refuses it.
+        """
+        if result.overlay is None:
+            return
+        path = self._pattern.with_name(self._pattern.name % result.frame.index)
+        _, data = cv2.imencode(path.suffix, cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
+        try:
+            path.write_bytes(data.tobytes())
+        except OSError as error:
+            raise LipdeployError(
+                f"picture {path} cannot be written ({error.strerror}); free the disk"
+            ) from error
+
+    def describe(self) -> str:
+        """The pattern."""
+        return str(self._pattern)
+
+    def close(self) -> None:
+        """Every file is complete already."""

@@ -1,0 +1,1 @@
+"""Procedural road scenes: renderer, training set writer and demo clip writer."""

@@ -1,0 +1,67 @@
+"""`lipdeploy demo`: the bundled clip through the bundled model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import cv2
+
+from lipdeploy.cli.stream import bundled, run_stream
+from lipdeploy.runtime.sources.decoder import Decoder
+from lipdeploy.runtime.stream import StreamOptions, check_options
+
+BUNDLED_CLIP = "road.mp4"
+
+EPILOG = """
+\b
+Example:
+  lipdeploy demo --eps 0.25
+"""
+
+
+@click.command(
+    "demo", epilog=EPILOG, short_help="Stream the bundled clip through the bundled model."
+)
+@click.option(
+    "--eps",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Budget, l2 at the network's input, images in [0,1].",
+)
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Folder of the results; written over.",
+)
+@click.option("--max-frames", type=int, help="End after so many frames.")
+def command(eps: float, project: Path, max_frames: int | None) -> None:
+    """Stream the bundled clip through the bundled model; write the overlay and a summary."""
+    options = StreamOptions(eps=eps, max_frames=max_frames)
+    check_options(options)
+    clip = bundled(BUNDLED_CLIP)
+    video = project / "overlay.mp4"
+    report = run_stream(None, str(clip), (str(video), f"jsonl:{project / 'frames.jsonl'}"), options)
+    (project / "summary.json").write_text(
+        json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8"
+    )
+    still = project / "overlay.png"
+    _save_still(video, still, report.shown // 2)
+    click.echo(f"A still is in {still}, the summary in {project / 'summary.json'}")
+
+
+def _save_still(video: Path, still: Path, number: int) -> None:
+    """Copy one frame of a recording to a picture."""
+    decoder = Decoder(str(video), cv2.CAP_FFMPEG)
+    try:
+        image = None
+        for _ in range(number + 1):
+            image = decoder.read() if decoder.opened else None
+        if image is not None:
+            cv2.imwrite(str(still), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    finally:
+        decoder.release()

@@ -1,0 +1,199 @@
+"""`lipdeploy stream` and `demo`: exit codes, one line a failure, summary, signals."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from lipdeploy.cli import main
+
+TINY = Path(__file__).resolve().parents[1] / "runtime" / "conftest.py"
+SCENE = "test://scene?seed=3&duration=1s&size=64x48&fps=20"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[ModuleType]:
+    """The module that builds the tiny model."""
+    spec = importlib.util.spec_from_file_location("tiny_for_stream", TINY)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture
+def model(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIPDEPLOY_DEBUG", raising=False)
+    path = tmp_path / "tiny.onnx"
+    onnx.save(tiny.tiny_model(tiny.tiny_manifest()), path)
+    return str(path)
+
+
+def recorded(path: Path, frames: int = 60) -> Path:
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 10, (320, 240))
+    for i in range(frames):
+        writer.write(np.full((240, 320, 3), 40 + i, np.uint8))
+    writer.release()
+    return path
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def frames_of(path: Path) -> int:
+    video, count = cv2.VideoCapture(str(path)), 0
+    while video.read()[0]:
+        count += 1
+    return count
+
+
+def test_default_files_and_summary(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # the second run writes over the first
+        assert main(["stream", "--model", model, "--source", SCENE, "--name", "x"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert out.startswith(f"Source: {SCENE} (generated, 64x48, 20 fps, not live)\nSpeed: ")
+        assert "ms overlay per frame at shape (1, 48, 64, 3)" in out
+        assert "Frames: 20 in, 20 shown, 0 dropped, 0 stale, 0 withheld" in out
+        assert "Certified-stable share (statistical)" in out
+        assert "Results saved to runs/stream/x/overlay.mp4, runs/stream/x/frames.jsonl" in out
+    assert frames_of(Path("runs/stream/x/overlay.mp4")) == 20
+    lines = Path("runs/stream/x/frames.jsonl").read_text().splitlines()
+    assert [json.loads(line)["index"] for line in lines] == list(range(20))
+
+
+def test_json_summary(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["stream", "--model", model, "--source", SCENE, "--sink", "null", "--json", "--eps", "0"]
+    assert main([*args, "--max-frames", "3"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["shown"], report["eps"], report["level"]) == (3, 0.0, "statistical")
+    assert 0 <= report["certified_share"] <= 1
+
+
+def test_bad_input(model: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Exit code, one line, no traceback, nothing from OpenCV or FFmpeg."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "text.mp4").write_text("hello")
+    cut(recorded(tmp_path / "noindex.mp4"))
+    (tmp_path / "foreign.onnx").write_bytes(b"hello")
+    cases: list[tuple[int, list[str]]] = [
+        (4, ["--source", "none.mp4"]),
+        (4, ["--source", "empty"]),
+        (4, ["--source", "folder.mp4"]),
+        (4, ["--source", "text.mp4"]),
+        (4, ["--source", "noindex.mp4"]),
+        (4, ["--source", "97"]),
+        (4, ["--source", "/dev/video97"]),
+        (4, ["--source", "gst://x"]),
+        (4, ["--source", "test://scene?fault=x@1s"]),
+        (2, ["--source", SCENE, "--eps", "nan"]),
+        (2, ["--source", SCENE, "--eps=-0.1"]),
+        (2, ["--source", SCENE, "--eps", "inf"]),
+        (2, ["--source", SCENE, "--keep", "2"]),
+        (2, ["--source", SCENE, "--max-frames", "0"]),
+        (2, ["--source", SCENE, "--sink", "/proc/none/x.mp4"]),
+        (2, ["--source", SCENE, "--sink", "x.what"]),
+        (2, ["--source", SCENE, "--model", "none.onnx"]),
+        (3, ["--source", SCENE, "--model", "foreign.onnx"]),
+        (6, ["--source", SCENE, "--engine", "warp"]),
+    ]
+    for code, args in cases:
+        given = [*args] if "--model" in args else [*args, "--model", model]
+        sink = [] if "--sink" in args else ["--sink", "null"]
+        assert main(["stream", *given, *sink]) == code, args
+        err = capfd.readouterr().err
+        assert err.startswith("lipdeploy: error: "), args
+        assert err.count("\n") == 1, args
+
+
+def test_truncated_video_leaves_a_playable_recording(
+    model: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = cut(recorded(tmp_path / "cut.mkv"))
+    whole = frames_of(source)
+    assert main(["stream", "--model", model, "--source", str(source), "--sink", "o.mp4"]) == 5
+    out, err = capfd.readouterr()
+    assert f"Frames: {whole} in, {whole} shown" in out
+    assert err.count("\n") == 1
+    assert frames_of(tmp_path / "o.mp4") == whole > 5
+
+
+def test_unverified(tiny: ModuleType, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(tiny.tiny_model(tiny.tiny_manifest(level="none")), model)
+    args = ["stream", "--model", model, "--source", SCENE, "--sink", "null"]
+    assert main(args) == 3
+    assert "--unverified" in capsys.readouterr().err
+    assert main([*args, "--unverified"]) == 0
+    assert "No stability is claimed (level none)" in capsys.readouterr().out
+
+
+def test_source_is_not_overwritten(model: str, tmp_path: Path) -> None:
+    video = recorded(tmp_path / "in.mp4")
+    before = video.read_bytes()
+    assert main(["stream", "--model", model, "--source", "in.mp4", "--sink", str(video)]) == 2
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_closes_the_recording(model: str, tmp_path: Path, number: signal.Signals) -> None:
+    source = "test://scene?duration=600s&size=64x48&live=1"
+    done = subprocess.Popen(
+        [sys.executable, "-m", "lipdeploy", "stream", "--source", source, "--model", model]
+        + ["--sink", "o.mp4", "--sink", "jsonl:o.jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    log = tmp_path / "o.jsonl"
+    until_s = time.monotonic() + 30
+    while not (log.exists() and log.stat().st_size > 1000) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    done.send_signal(number)
+    out, err = done.communicate(timeout=30)
+    assert (done.returncode, err) == (0, "")
+    lines = log.read_text().splitlines()
+    assert f"{len(lines)} shown" in out
+    assert frames_of(tmp_path / "o.mp4") == len(lines) > 0
+
+
+def test_network_password_is_never_shown(model: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lipdeploy", "stream", "--model", model, "--sink", "null"]
+        + ["--source", "rtsp://user:s3cret@127.0.0.1:1/x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 4
+    assert "s3cret" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["stream", "demo"])
+def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"lipdeploy {name} --" in capsys.readouterr().out

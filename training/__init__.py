@@ -1,0 +1,1 @@
+"""Training of 1-Lipschitz segmentation networks in torch."""

@@ -1,0 +1,28 @@
+"""Losses with the pixels labelled 255 left out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lipdeploy.core.dataset import IGNORE
+
+TEMPERATURE_TIMES_EPS = 10.0
+
+
+def temperature_for(eps: float) -> float:
+    """Temperature for a target budget: 40 at eps 0.25, 100 at 0.1, at most 100.
+
+    A higher temperature stops rewarding margins earlier: more accurate, less robust.
+    """
+    return min(100.0, TEMPERATURE_TIMES_EPS / max(eps, 1e-6))
+
+
+def temperature_cross_entropy(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy of temperature * logits, divided by the temperature.
+
+    Shape: logits (N, K, H, W), labels (N, H, W) to a scalar.
+
+    Source: Béthune et al. 2022; Sec. 5 and App. C, F of the paper.
+    """
+    scaled = temperature * logits.float()
+    return nn.functional.cross_entropy(scaled, labels, ignore_index=IGNORE) / temperature
