@@ -1,4 +1,4 @@
-"""Certificates on arrays of radii: how many pixels a budget can flip, and what budget flips n pixels.
+"""Certificates on arrays of radii: the pixels a budget can flip, the budget that flips n pixels.
 
 A pixel's radius is a lower bound on the l2 norm of the logit change, divided by the network's
 Lipschitz constant, that can change its class. Changes of different pixels are orthogonal, so their
@@ -11,6 +11,7 @@ as flipped.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -64,10 +65,11 @@ def count_flips(radius: FloatArray, eps: float | FloatArray) -> npt.NDArray[np.i
 
     Source: Eq. 11.
     """
-    cost = np.sort(np.square(np.asarray(radius, np.float64), dtype=np.float64), axis=None)
+    cost = np.sort(np.square(np.asarray(radius, np.float64)), axis=None)
     total = np.cumsum(cost)
     inflation = 1.0 + 4 * (cost.size + 4) * _UNIT_ROUNDOFF
-    budget = np.square(np.asarray(eps, np.float64)) * inflation
+    with np.errstate(over="ignore"):  # an infinite budget buys every finite pixel
+        budget = np.square(np.asarray(eps, np.float64)) * inflation
     finite = int(np.isfinite(total).sum())
     return np.asarray(np.searchsorted(total[:finite], budget, side="right"), np.int64)
 
@@ -111,8 +113,8 @@ def flips_by_segment(
     order = np.lexsort((cost, number))
     number, cost = number[order], cost[order]
     flips = np.zeros(segments, np.int64)
-    starts = np.flatnonzero(np.diff(number, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(number)], strict=True):
+    edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(number))
+    for start, stop in itertools.pairwise(edges.tolist()):
         total = np.cumsum(cost[start:stop])
         budget = eps * eps * (1.0 + 4 * (stop - start + 4) * _UNIT_ROUNDOFF)
         flips[number[start]] = np.searchsorted(total, budget, side="right")

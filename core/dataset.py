@@ -93,7 +93,9 @@ def load_dataset(source: Path) -> Dataset:
         raise InputError(f"{source} lacks {', '.join(missing)}; see `lipdeploy train --help`")
     root = source.parent / _expanded(str(fields.get("path", ".")), source)
     splits = {key: root / str(fields[key]) for key in ("train", "val", "test") if fields.get(key)}
-    return Dataset(source, _class_names(fields["names"], source), splits, root / str(fields["masks_dir"]))
+    return Dataset(
+        source, _class_names(fields["names"], source), splits, root / str(fields["masks_dir"])
+    )
 
 
 def _yaml_mapping(source: Path) -> Mapping[str, Any]:
@@ -110,7 +112,7 @@ def _yaml_mapping(source: Path) -> Mapping[str, Any]:
 
 
 def _expanded(path: str, source: Path) -> str:
-    expanded = os.path.expandvars(os.path.expanduser(path))
+    expanded = os.path.expandvars(path)
     if "$" in expanded:
         raise InputError(f"{source}: path {path!r} names a variable that is not set; export it")
     return expanded
@@ -119,7 +121,9 @@ def _expanded(path: str, source: Path) -> str:
 def _class_names(names: object, source: Path) -> tuple[str, ...]:
     table = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(table, dict) or sorted(table) != list(range(len(table))) or len(table) < 2:
-        raise InputError(f"{source}: names must be two or more classes with ids 0, 1, 2, ...; got {names}")
+        raise InputError(
+            f"{source}: names must be two or more classes with ids 0, 1, 2, ...; got {names}"
+        )
     return tuple(str(table[k]) for k in sorted(table))
 
 
@@ -150,13 +154,18 @@ def read_mask(path: Path, classes: int, shape: tuple[int, int]) -> npt.NDArray[n
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
         got = "no image" if mask is None else f"shape {mask.shape}, {mask.dtype}"
-        raise InputError(f"mask {path}: got {got}; expected a single-channel 8-bit PNG of class ids")
+        raise InputError(
+            f"mask {path}: got {got}; expected a single-channel 8-bit PNG of class ids"
+        )
     if mask.shape != shape:
-        raise InputError(f"mask {path} is {_size(mask.shape)}, its image {_size(shape)}; make them equal")
+        raise InputError(
+            f"mask {path} is {_size(mask.shape)}, its image {_size(shape)}; make them equal"
+        )
     wrong = np.unique(mask[(mask >= classes) & (mask != IGNORE)])
     if wrong.size:
         raise InputError(
-            f"mask {path} holds class id {int(wrong[0])}; expected 0..{classes - 1} or {IGNORE} (ignored)"
+            f"mask {path} holds class id {int(wrong[0])}; "
+            f"expected 0..{classes - 1} or {IGNORE} (ignored)"
         )
     return np.asarray(mask, np.uint8)
 

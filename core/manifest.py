@@ -121,7 +121,8 @@ def manifest_from_metadata(metadata: Mapping[str, str], source: str = "the model
         manifest = _parse(metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VerificationError(
-            f"{source} has broken lipdeploy metadata ({type(error).__name__}: {error}); export it again"
+            f"{source} has broken lipdeploy metadata ({type(error).__name__}: {error}); "
+            "export it again"
         ) from error
     _check(manifest, source)
     return manifest

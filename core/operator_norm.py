@@ -33,19 +33,21 @@ def matrix_norm_bound(matrix: npt.NDArray[np.floating]) -> float:
     Shape: (R, C).
     """
     a = np.asarray(matrix, np.float64)
+    largest = float(np.abs(a).max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    a = a / largest
     gram = a @ a.T if a.shape[0] <= a.shape[1] else a.T @ a
     log_norm, power = 0.0, 1.0
     for _ in range(_SQUARINGS):
         scale = float(np.linalg.norm(gram))
-        if scale == 0.0:
-            return 0.0
         log_norm += np.log(scale) / power
         gram = gram / scale
         gram = gram @ gram
         power *= 2.0
-    log_norm += np.log(max(float(np.linalg.norm(gram)), 1e-300)) / power
+    log_norm += np.log(float(np.linalg.norm(gram))) / power
     slack = 8 * (_SQUARINGS + 2) * (max(a.shape) + 8) * _UNIT_ROUNDOFF
-    return float(np.exp(0.5 * log_norm) * (1.0 + slack))
+    return float(largest * np.exp(0.5 * log_norm) * (1.0 + slack))
 
 
 def convolution_norm_bound(
@@ -134,8 +136,6 @@ def _frequency_grid(kernel: Matrix) -> float:
         factor /= np.cos(np.pi * (k - 1) / _GRID)
     symbol = np.fft.fft2(kernel, (_GRID, _GRID)).transpose(2, 3, 0, 1)
     half = symbol[: _GRID // 2 + 1]  # a real kernel has conjugate-symmetric frequencies
-    largest = max(
-        float(np.linalg.norm(row, ord=2, axis=(-2, -1)).max()) for row in half
-    )
+    largest = max(float(np.linalg.norm(row, ord=2, axis=(-2, -1)).max()) for row in half)
     slack = 64 * (max(kernel.shape) + 8) * _UNIT_ROUNDOFF
-    return (largest * (1.0 + slack)) ** 2 * factor
+    return float((largest * (1.0 + slack)) ** 2 * factor)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping
+import datetime as dt
 from dataclasses import dataclass
 
 import onnx
@@ -64,13 +63,13 @@ def _info(name: str, dtype: int, shape: list[int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, dtype, shape)
 
 
-def _common_metadata(manifest: Manifest, description: Description) -> Mapping[str, str]:
+def _common_metadata(manifest: Manifest, description: Description) -> dict[str, str]:
     from lipdeploy import __version__
 
     return {
         "description": description.description,
         "author": description.author,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         "version": __version__,
         "license": description.license,
         "stride": str(description.stride),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ class ExportReport:
 
 
 def export(
-    checkpoint: Checkpoint, target: Path, request: Request, progress: Callable[[int], None]
+    checkpoint: Checkpoint, target: Path, request: Request, progress: Callable[[int], object]
 ) -> ExportReport:
     """Write `target`; nothing is left there when a check fails.
 
@@ -105,7 +104,8 @@ def _check_request(checkpoint: Checkpoint, request: Request) -> None:
     sides = (request.height, request.width)
     if any(side < 2 * stride or side % stride for side in sides):
         raise InputError(
-            f"--imgsz is {sides[0]} {sides[1]}; expected multiples of {stride}, {2 * stride} or more"
+            f"--imgsz is {sides[0]} {sides[1]}; "
+            f"expected multiples of {stride}, {2 * stride} or more"
         )
     if request.budgets < 1 or request.frames < 1:
         raise InputError("budgets and frames must be 1 or more")
@@ -145,7 +145,9 @@ def _fold_error(network: LipDeepLabV3, trunk: onnx.ModelProto, request: Request)
         worst = max(worst, float(np.abs(replay(frame) - expected).max()))
         scale = max(scale, float(np.abs(expected).max()))
     if not worst <= WEIGHT_TOLERANCE * max(scale, 1e-3):
-        raise VerificationError(f"folding changed a logit by {worst:.3g} (logits up to {scale:.3g})")
+        raise VerificationError(
+            f"folding changed a logit by {worst:.3g} (logits up to {scale:.3g})"
+        )
     return worst
 
 
@@ -160,7 +162,7 @@ def _measure(
     manifest: Manifest,
     network: LipDeepLabV3,
     request: Request,
-    progress: Callable[[int], None],
+    progress: Callable[[int], object],
 ) -> Parity:
     draft = assembled(trunk, manifest, Description(), with_logits=True)
     options = onnxruntime.SessionOptions()
@@ -188,7 +190,7 @@ def _frames(request: Request) -> Iterator[Frame]:
 
 
 def _counted(
-    frames: Iterator[tuple[Frame, bool]], progress: Callable[[int], None]
+    frames: Iterator[tuple[Frame, bool]], progress: Callable[[int], object]
 ) -> Iterator[tuple[Frame, bool]]:
     for item in frames:
         yield item
@@ -238,6 +240,6 @@ def _write_verified(model: onnx.ModelProto, target: Path) -> Verification:
     if not verification.passed:
         partial.unlink()
         raise VerificationError(f"{verification.failure}; nothing written to {target}")
-    os.replace(partial, target)
+    partial.replace(target)
     verification.model = str(target)
     return verification

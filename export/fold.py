@@ -75,6 +75,7 @@ def _kernel_and_bias(unit: Unit) -> tuple[Tensor, Tensor]:
     if isinstance(norm, BatchCentering2d | ChannelBias):
         return kernel, norm.shift()
     assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_var is not None and norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return kernel * gain.view(-1, 1, 1, 1), norm.bias - gain * norm.running_mean

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -56,7 +58,9 @@ class HeadSpec:
         if self.kind not in HEADS:
             raise InputError(f"head is {self.kind!r}; expected one of {', '.join(HEADS)}")
         if self.height * self.width > 2**24 or self.classes > 255:
-            raise InputError("the head counts up to 2^24 pixels and 255 classes; use a smaller size")
+            raise InputError(
+                "the head counts up to 2^24 pixels and 255 classes; use a smaller size"
+            )
 
     @property
     def gamma(self) -> float:
@@ -72,11 +76,11 @@ class _Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: float | list[int], dtype: type = np.float32) -> str:
-        array = np.asarray(value, dtype)
+        array: npt.NDArray[Any] = np.asarray(value, dtype)
         self.constants.append(numpy_helper.from_array(array, f"head/{name}"))
         return f"head/{name}"
 
-    def add(self, op: str, inputs: list[str], name: str, **attributes: object) -> str:
+    def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
         output = name if name in ("mask", "radius", "flips") else f"head/{name}"
         node = helper.make_node(op, inputs, [output], name=f"head/{op}_{name}", **attributes)
         self.nodes.append(node)
@@ -171,9 +175,7 @@ def _spent(n: _Nodes, name: str, condition: str, value: str, zero: str) -> str:
     return n.add("ReduceSum", [by_row, rows], f"{name}_sum", keepdims=1)
 
 
-def _threshold_count(
-    n: _Nodes, spec: HeadSpec, cost: str, budget: str, zero: str, one: str
-) -> str:
+def _threshold_count(n: _Nodes, spec: HeadSpec, cost: str, budget: str, zero: str, one: str) -> str:
     """Geometric bisection on the dearest pixel that the budget buys.
 
     Invariants: no optimal attack buys more pixels than those with cost <= high; those with
@@ -185,7 +187,9 @@ def _threshold_count(
     low = n.add("Max", [n.add("Mul", [budget, share], "even_share"), tiny], "low_0")
     high = budget
     for step in range(1, STEPS + 1):
-        roots = [n.add("Sqrt", [x], f"{side}_root_{step}") for x, side in ((low, "low"), (high, "high"))]
+        roots = [
+            n.add("Sqrt", [x], f"{side}_root_{step}") for x, side in ((low, "low"), (high, "high"))
+        ]
         middle = n.add("Mul", roots, f"middle_{step}")
         below = n.add("LessOrEqual", [cost, middle], f"below_{step}")
         total = _spent(n, f"step_{step}", below, cost, zero)

@@ -93,7 +93,7 @@ class Legend:
                 (names[k], names[k]) for k in present
             ]
         key = [
-            ("solid", f"{self._keep} of the region keeps its class"),
+            ("solid", f"at least {self._keep} of it keeps its class"),
             ("hatched", "no such guarantee"),
         ]
         shares = result.regions.class_share

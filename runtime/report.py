@@ -37,6 +37,8 @@ class StreamReport:
             model's graph counts as inference.
         eps_source: budget at the captured frames, None with `eps_source_reason`.
         model_shape: shape of the network's input.
+        weights_sha256: of the model, as its metadata has it.
+        engine: what ran the model.
         saved: where the sinks wrote.
     """
 
@@ -59,6 +61,8 @@ class StreamReport:
     pixelwise_share: float | None = None
     certification_time_share: float = 0.0
     model_shape: tuple[int, ...] = ()
+    weights_sha256: str = ""
+    engine: str = ""
     saved: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -138,6 +138,8 @@ class Stream:
             eps_source=eps_source,
             eps_source_reason=reason,
             level=manifest.numerics.level,
+            weights_sha256=manifest.weights_sha256,
+            engine=self._session.engine,
             model_shape=(1, manifest.height, manifest.width, 3),
             saved=self._saved,
             **self._tally.fields(),

@@ -167,7 +167,7 @@ def _walkers(place: World, view: View, time_s: float) -> list[Thing]:
     for index, (side, way) in enumerate(((-1, 1), (-1, -1), (1, 1), (1, -1), (-1, 0), (1, 0))):
         speed = way * (1.15 + 0.09 * index)
         shift = speed * time_s
-        chance, step = (0.8, 9.0) if way else (0.3, 9.0)
+        chance, step = (0.85, 6.0) if way else (0.3, 6.0)
         for cell in _stream_cells(view.position, shift, step, 0.0):
             rng = _rng(place.seed, 16 + index, cell)
             if rng.random() > chance * place.walkers:

@@ -132,7 +132,7 @@ def _road(rng: random.Random) -> Road:
         lane_width=rng.uniform(2.9, 3.3) if lanes == 1 else rng.uniform(2.8, 3.0),
         parking=2.1 if rng.random() < (0.75 if lanes == 1 else 0.35) else 0.0,
         verge=rng.choice((0.0, 0.0, 1.2, 1.8)),
-        sidewalk=rng.uniform(2.0, 3.4),
+        sidewalk=rng.uniform(2.4, 4.2),
     )
 
 
@@ -178,9 +178,9 @@ def world(seed: int) -> World:
         start=rng.uniform(0.0, 400.0),
         city=rng.random(),
         trees=rng.uniform(0.25, 0.95),
-        parked=rng.uniform(0.35, 0.85) if road.parking else 0.0,
-        walkers=rng.uniform(0.35, 1.0),
-        oncoming=rng.uniform(0.2, 0.8),
-        leader=rng.uniform(11.0, 32.0),
-        crossing=rng.random() < 0.4,
+        parked=rng.uniform(0.1, 0.5) if road.parking else 0.0,
+        walkers=rng.uniform(0.6, 1.0),
+        oncoming=rng.uniform(0.15, 0.65),
+        leader=rng.uniform(14.0, 34.0),
+        crossing=rng.random() < 0.55,
     )

@@ -14,7 +14,8 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the label minus the largest other: (N, K, H, W), (N, H, W) to (N, H, W)."""
     own = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return own[:, 0] - others
+    margin: Tensor = own[:, 0] - others
+    return margin
 
 
 def cross_entropy_objective(temperature: float) -> Objective:
@@ -32,7 +33,8 @@ def cheapest_pixels_objective(eps: float) -> Objective:
     def objective(logits: Tensor, labels: Tensor) -> Tensor:
         margin = margins(logits, labels)
         reachable = margin.detach() < 2.0 * eps / margin[0].numel() ** 0.25
-        return -(margin.clamp_min(-0.01) * reachable).sum()
+        loss: Tensor = -(margin.clamp_min(-0.01) * reachable).sum()
+        return loss
 
     return objective
 
@@ -81,4 +83,5 @@ def _projected(delta: Tensor, images: Tensor, eps: float) -> Tensor:
     """Clip to [0, 1], then shrink into the ball: shrinking towards the image stays in [0, 1]."""
     inside = (images + delta).clamp(0, 1) - images
     norm = inside.flatten(1).norm(dim=1).clamp_min(1e-20).view(-1, 1, 1, 1)
-    return inside * (eps / norm).clamp_max(1.0)
+    projected: Tensor = inside * (eps / norm).clamp_max(1.0)
+    return projected

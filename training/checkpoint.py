@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     }
     partial = path.with_suffix(".partial")
     torch.save(record, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -82,7 +81,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _record(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"checkpoint {path} is not a file; expected a ckpt.pt of `lipdeploy train`")
+        raise InputError(
+            f"checkpoint {path} is not a file; expected a ckpt.pt of `lipdeploy train`"
+        )
     try:
         record = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for foreign bytes

@@ -44,7 +44,9 @@ class Trainer:
         self.val_set = self._load("val")
         torch.manual_seed(settings.seed)
         self.network = LipDeepLabV3(
-            NetworkConfig(len(dataset.class_names), settings.arch, settings.size, settings.constraint)
+            NetworkConfig(
+                len(dataset.class_names), settings.arch, settings.size, settings.constraint
+            )
         ).to(self.device)
         self.per_epoch = batches_per_epoch(len(self.train_set), settings.batch)
         self.steps = self.per_epoch * settings.epochs
@@ -80,10 +82,12 @@ class Trainer:
             )
             for images, labels in data:
                 loss = self._update(images.to(self.device), labels.to(self.device))
-                if not report(Step(epoch, self.step, self.steps, loss, self.metrics)):
+                goes_on = report(Step(epoch, self.step, self.steps, loss, self.metrics))
+                if self.step % self.per_epoch == 0:
+                    self._finish_epoch(epoch)
+                if not goes_on:
                     self._save_last()
                     return
-            self._finish_epoch(epoch)
 
     def _update(self, images: Tensor, labels: Tensor) -> float:
         loss = temperature_cross_entropy(self.network(images), labels, self.settings.temperature)

@@ -13,16 +13,18 @@ from lipdeploy.training.network.config import SIZES
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    data: data set YAML file.
-    folder: where checkpoints, results and plots are written.
-    imgsz: training height and width in pixels.
-    epochs: passes over the training split.
-    batch: images a step.
-    temperature: of the cross-entropy.
-    learning_rate: initial; cosine decay to `final_rate` over all steps.
-    vertical_flip: probability of a top-bottom mirror.
-    rotate_degrees: largest rotation of the augmentation.
+    """What a run was asked to do.
+
+    Attributes:
+        data: data set YAML file.
+        folder: where checkpoints, results and plots are written.
+        imgsz: training height and width in pixels.
+        epochs: passes over the training split.
+        batch: images a step.
+        temperature: of the cross-entropy.
+        learning_rate: initial; cosine decay to `final_rate` over all steps.
+        vertical_flip: probability of a top-bottom mirror.
+        rotate_degrees: largest rotation of the augmentation.
     """
 
     data: Path
@@ -46,7 +48,8 @@ class Settings:
         stride = math.prod(SIZES[self.size].strides)
         if any(side < 32 or side % stride for side in self.imgsz):
             raise InputError(
-                f"imgsz is {self.imgsz[0]} {self.imgsz[1]}; expected multiples of {stride}, 32 or more"
+                f"imgsz is {self.imgsz[0]} {self.imgsz[1]}; "
+                f"expected multiples of {stride}, 32 or more"
             )
 
     def record(self) -> dict[str, object]:

@@ -40,9 +40,12 @@ class Graph:
         """Static shape of a tensor."""
         if tensor in self.constants:
             return tuple(self.constants[tensor].shape)
-        if self._shapes.get(tensor) is None:
-            raise VerificationError(f"tensor {tensor!r} has no static shape; export with fixed sizes")
-        return self._shapes[tensor]
+        shape = self._shapes.get(tensor)
+        if shape is None:
+            raise VerificationError(
+                f"tensor {tensor!r} has no static shape; export with fixed sizes"
+            )
+        return shape
 
     def ancestors(self, tensor: str) -> list[onnx.NodeProto]:
         """Nodes that `tensor` depends on, in graph order."""

@@ -42,9 +42,7 @@ class Parity:
         return max(self.largest, SIGMAS * math.sqrt(2.0) * self.sigma)
 
 
-def measure(
-    engine: Logits, reference: Logits, frames: Iterable[tuple[Frame, bool]]
-) -> Parity:
+def measure(engine: Logits, reference: Logits, frames: Iterable[tuple[Frame, bool]]) -> Parity:
     """Compare an engine with float64 on (frame, attacked) pairs."""
     count = attacked = values = 0
     largest = squares = scale = 0.0
@@ -80,7 +78,9 @@ def _smooth(rng: np.random.Generator, height: int, width: int) -> Frame:
     y, x = np.mgrid[0:height, 0:width]
     waves = rng.uniform(-8, 8, (3, 2)) / np.array([height, width])
     phase = rng.uniform(0, 2 * np.pi, 3)
-    field = [np.sin(2 * np.pi * (a * y + b * x) + p) for (a, b), p in zip(waves, phase, strict=True)]
+    field = [
+        np.sin(2 * np.pi * (a * y + b * x) + p) for (a, b), p in zip(waves, phase, strict=True)
+    ]
     return np.asarray((np.stack(field, -1) * 127.5 + 127.5).round(), np.uint8)
 
 
@@ -88,7 +88,8 @@ def _extremes(rng: np.random.Generator, height: int, width: int) -> Frame:
     cell = int(rng.integers(1, 17))
     y, x = np.mgrid[0:height, 0:width]
     low, high = rng.integers(0, 256, (2, 3))
-    return np.where((((y // cell) + (x // cell)) % 2 == 0)[..., None], low, high).astype(np.uint8)
+    even = ((y // cell) + (x // cell)) % 2 == 0
+    return np.asarray(np.where(even[..., None], low, high), np.uint8)
 
 
 def interleaved(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.verifier.graph import Graph, attributes, label
@@ -68,7 +67,9 @@ def _conv(found: dict[str, Any], x: Array, kernel: Array, bias: Array | None = N
     return [total.reshape(1, -1, height, width)]
 
 
-def _split(found: dict[str, Any], x: Array, sizes: npt.NDArray[np.int64] | None = None) -> list[Array]:
+def _split(
+    found: dict[str, Any], x: Array, sizes: npt.NDArray[np.int64] | None = None
+) -> list[Array]:
     if sizes is not None:
         return list(np.split(x, np.cumsum(sizes)[:-1], found.get("axis", 0)))
     return list(np.split(x, found["num_outputs"], found.get("axis", 0)))

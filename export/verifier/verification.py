@@ -110,10 +110,14 @@ def check_interface(graph: Graph, manifest: Manifest) -> None:
     outputs = {o.name: _type(o) for o in graph.model.graph.output}
     logits = outputs.pop("logits", None)
     if inputs != expected_inputs or outputs != expected_outputs:
-        raise VerificationError(f"interface {inputs} -> {outputs} is not {expected_inputs} -> {expected_outputs}")
+        raise VerificationError(
+            f"interface {inputs} -> {outputs} is not {expected_inputs} -> {expected_outputs}"
+        )
     classes = len(manifest.class_names)
     if graph.shape("logits") != (1, classes, h, w) or (logits and logits[0] != TensorProto.FLOAT):
-        raise VerificationError(f"logits have shape {graph.shape('logits')}, expected (1, {classes}, {h}, {w})")
+        raise VerificationError(
+            f"logits have shape {graph.shape('logits')}, expected (1, {classes}, {h}, {w})"
+        )
     if any(n.domain not in ("", "ai.onnx") for n in graph.nodes):
         raise VerificationError("the graph uses operators outside the ONNX standard")
 
@@ -151,7 +155,9 @@ def _compare(session: Session, replay: Replay, manifest: Manifest, frame: Frame)
             f"radius {result.radius[place]} at pixel {place} is above float64 {radius[place]}"
         )
     if (result.flips < count_flips(radius, budgets)).any():
-        raise VerificationError(f"flips {result.flips} are below float64 {count_flips(radius, budgets)}")
+        raise VerificationError(
+            f"flips {result.flips} are below float64 {count_flips(radius, budgets)}"
+        )
     if ((result.mask != logits.argmax(0)) & (margin > 2 * slack)).any():
         raise VerificationError("mask differs from float64 where the margin exceeds the slack")
     executed = result.radius.astype(np.float64) * np.sqrt(2.0) * manifest.lipschitz + 2 * slack

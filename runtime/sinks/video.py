@@ -61,10 +61,16 @@ class VideoSink:
         return str(self._path)
 
     def close(self) -> None:
-        """Write the index; a file without frames is removed."""
+        """Write the index; a file without frames is removed.
+
+        Raises:
+            LipdeployError: nothing of what was encoded reached the disk.
+        """
         if self._writer is not None:
             self._writer.release()
             self._writer = None
+            if not self._path.is_file() or self._path.stat().st_size == 0:
+                raise LipdeployError(f"video {self._path} was not written; is the disk full?")
         elif self._path.is_file() and self._path.stat().st_size == 0:
             self._path.unlink()
 

@@ -54,7 +54,7 @@ class LiveCapture:
 
     def __iter__(self) -> Iterator[Frame]:
         start_s = time.monotonic()
-        index = 0
+        index = since = 0
         while not self._closed:
             with self._reading:
                 image = self._decoder.read() if self._decoder else None
@@ -62,8 +62,17 @@ class LiveCapture:
             if image is not None:
                 yield Frame(image, index, (now_s - start_s) * 1e3, now_s, str(index))
                 index += 1
+                since += 1
+            elif self._played_to_the_end(since):
+                return
             elif not self._closed:
                 self._reconnect(index)
+                since = 0
+
+    def _played_to_the_end(self, frames: int) -> bool:
+        """Whether this was a file behind a URL, which declares its length, and is over."""
+        declared = self._decoder.declared if self._decoder else 0
+        return 0 < declared <= frames + max(2, declared // 100)
 
     def _reconnect(self, frames: int) -> None:
         self._release()

@@ -57,6 +57,7 @@ class SceneSource:
 
     def __iter__(self) -> Iterator[Frame]:
         o = self._options
+        scene.render(o.seed, 0.0, o.height, o.width)  # the world is built before the clock starts
         start_s = time.monotonic()
         previous: Frame | None = None
         for index in range(round(o.duration_s * o.fps)):
@@ -68,6 +69,8 @@ class SceneSource:
                     "reconnect it"
                 )
             if self.live:
+                if time.monotonic() > start_s + time_s + 1 / o.fps:
+                    continue  # a camera does not wait for who is late
                 self._wait(start_s + time_s)
             if self._closed:
                 return

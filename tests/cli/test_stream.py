@@ -22,6 +22,7 @@ from lipdeploy.cli import main
 
 TINY = Path(__file__).resolve().parents[1] / "runtime" / "conftest.py"
 SCENE = "test://scene?seed=3&duration=1s&size=64x48&fps=20"
+STREAM = [sys.executable, "-m", "lipdeploy", "stream"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,7 @@ def test_default_files_and_summary(model: str, capsys: pytest.CaptureFixture[str
         assert "Certified-stable share (statistical)" in out
         assert "Results saved to runs/stream/x/overlay.mp4, runs/stream/x/frames.jsonl" in out
     assert frames_of(Path("runs/stream/x/overlay.mp4")) == 20
+    assert json.loads(Path("runs/stream/x/summary.json").read_text())["frames_in"] == 20
     lines = Path("runs/stream/x/frames.jsonl").read_text().splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(20))
 
@@ -159,8 +161,17 @@ def test_source_is_not_overwritten(model: str, tmp_path: Path) -> None:
 def test_signal_closes_the_recording(model: str, tmp_path: Path, number: signal.Signals) -> None:
     source = "test://scene?duration=600s&size=64x48&live=1"
     done = subprocess.Popen(
-        [sys.executable, "-m", "lipdeploy", "stream", "--source", source, "--model", model]
-        + ["--sink", "o.mp4", "--sink", "jsonl:o.jsonl"],
+        [
+            *STREAM,
+            "--source",
+            source,
+            "--model",
+            model,
+            "--sink",
+            "o.mp4",
+            "--sink",
+            "jsonl:o.jsonl",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -181,8 +192,15 @@ def test_signal_closes_the_recording(model: str, tmp_path: Path, number: signal.
 
 def test_network_password_is_never_shown(model: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lipdeploy", "stream", "--model", model, "--sink", "null"]
-        + ["--source", "rtsp://user:s3cret@127.0.0.1:1/x"],
+        [
+            *STREAM,
+            "--model",
+            model,
+            "--sink",
+            "null",
+            "--source",
+            "rtsp://user:s3cret@127.0.0.1:1/x",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -197,3 +215,29 @@ def test_network_password_is_never_shown(model: str, tmp_path: Path) -> None:
 def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert f"lipdeploy {name} --" in capsys.readouterr().out
+
+
+def test_demo_writes_its_files_twice(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = recorded(Path("road.mp4"), 9)
+    files = {"scene_s.onnx": Path(model), "road.mp4": clip}
+    monkeypatch.setattr("lipdeploy.cli.stream.bundled", files.__getitem__)
+    monkeypatch.setattr("lipdeploy.cli.demo.bundled", files.__getitem__)
+    for _ in range(2):
+        assert main(["demo"]) == 0
+        assert "Frames: 9 in, 9 shown" in capsys.readouterr().out
+    folder = Path("runs/demo")
+    assert frames_of(folder / "overlay.mp4") == 9
+    assert json.loads((folder / "summary.json").read_text())["shown"] == 9
+    still = cv2.imread(str(folder / "overlay.png"))
+    assert still is not None
+    assert still.shape == (360, 480, 3), "enlarged from 320x240"
+
+
+def test_missing_bundled_file_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lipdeploy.cli.demo.BUNDLED_CLIP", "gone.mp4")
+    assert main(["demo"]) == 2
+    assert "gone.mp4 is missing" in capsys.readouterr().err

@@ -78,11 +78,11 @@ def tiny_model(
     ]
     constants = [
         const("per_level", np.float32(1 / 255)),
-        const("two", np.int64([2])),
+        const("two", np.array([2], np.int64)),
         const("inv", np.float32(scale / math.sqrt(2.0))),
-        const("axis", np.int64([1])),
-        const("column", np.int64([-1, 1])),
-        const("zero", np.int64([0])),
+        const("axis", np.array([1], np.int64)),
+        const("column", np.array([-1, 1], np.int64)),
+        const("zero", np.array([0], np.int64)),
     ]
     graph = helper.make_graph(
         nodes,

@@ -12,7 +12,13 @@ from lipdeploy.runtime.channel import Channel, Closed
 
 def test_order_and_end() -> None:
     channel: Channel[int] = Channel(2)
-    producer = threading.Thread(target=lambda: [*map(channel.put, range(50)), channel.close()])
+
+    def produce() -> None:
+        for item in range(50):
+            channel.put(item)
+        channel.close()
+
+    producer = threading.Thread(target=produce)
     producer.start()
     got = [channel.get() for _ in range(50)]
     with pytest.raises(Closed):

@@ -99,8 +99,9 @@ def test_two_faults() -> None:
 
 def test_live_is_paced() -> None:
     start_s = time.monotonic()
-    assert len(frames("&live=1")) == 10
-    assert time.monotonic() - start_s >= 0.9
+    live = frames("&live=1")
+    assert time.monotonic() - start_s >= 0.8
+    assert np.diff([f.captured_s for f in live]).sum() >= 0.07 * (live[-1].index - live[0].index)
 
 
 def test_grammar() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from lipdeploy.core.errors import InputError, LipdeployError
@@ -45,9 +46,9 @@ def write(sink: Sink, results: list[Result]) -> None:
     sink.close()
 
 
-def read_video(path: Path) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def read_video(path: Path) -> list[npt.NDArray[np.uint8]]:
     video = cv2.VideoCapture(str(path))
-    frames = []
+    frames: list[npt.NDArray[np.uint8]] = []
     while True:
         ok, image = video.read()
         if not ok:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +28,7 @@ def drain(address: str) -> list[Frame]:
 
 
 def drain_until_lost(address: str) -> tuple[list[Frame], str]:
-    frames = []
+    frames: list[Frame] = []
     source = open_source(address)
     with pytest.raises(SourceLostError) as caught:
         frames.extend(source)
@@ -216,6 +218,7 @@ class FakeDecoder:
     def __init__(self, frames: int) -> None:
         self.opened = frames >= 0
         self.fps = 25.0
+        self.declared = 0
         self.left = frames
         self.released = False
 
@@ -239,11 +242,28 @@ def capture(plan: list[int], backoff_s: tuple[float, ...]) -> tuple[LiveCapture,
 
 def test_network_reconnects_with_a_bound_and_goes_on_counting() -> None:
     source, made = capture([-1, 3, -1, 2], (0.001, 0.001))
-    frames = []
+    frames: list[Frame] = []
     with pytest.raises(SourceLostError, match="broke off after 5 frames in 3 tries; check it"):
         frames.extend(source)
     assert [f.index for f in frames] == [0, 1, 2, 3, 4]
     assert all(decoder.released for decoder in made)
+
+
+def test_file_behind_a_url_ends(make_video: MakeVideo) -> None:
+    folder = make_video("a.avi", 20).parent
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        frames = drain(f"http://127.0.0.1:{server.server_port}/a.avi")
+        server.shutdown()
+        thread.join()
+    assert [f.index for f in frames] == list(range(20))
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the test's output clean."""
 
 
 def test_camera_does_not_reconnect() -> None:

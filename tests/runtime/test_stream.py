@@ -72,15 +72,34 @@ def test_one_resized_frame_spoils_the_run(model_path: Path, recorder: Any) -> No
     assert report.shown == 20
 
 
+class FastCamera:
+    """A hundred frames, one each 5 ms, whoever takes them."""
+
+    live, still, fps = True, False, 200.0
+
+    def describe(self) -> str:
+        return "camera y"
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(100):
+            image = np.full((48, 64, 3), 50 + index, np.uint8)
+            yield Frame(image, index, index * 5.0, time.monotonic(), str(index))
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def test_live_takes_the_newest_and_counts_the_rest(model_path: Path, recorder: Any) -> None:
-    sink = recorder(wait_s=0.15)
-    address = "test://scene?duration=1s&size=64x48&fps=50&live=1"
-    report = stream(model_path, address, [sink], max_staleness_s=60)
+    sink = recorder(wait_s=0.1)
+    with open_session(model_path) as session:
+        report = Stream(session, FastCamera(), [sink], StreamOptions(max_staleness_s=60)).run()
     indices = [r.frame.index for r in sink.results]
     assert indices == sorted(indices)
-    assert len(indices) < 25
-    assert indices[-1] >= 45, "the newest frame arrives"
-    assert report.dropped == report.frames_in - report.shown > 0
+    assert len(indices) < 50
+    assert indices[-1] == 99, "the newest frame arrives"
+    assert report.frames_in == 100
+    assert report.dropped == 100 - report.shown
 
 
 def test_stale_live_frames_are_withheld(model_path: Path, recorder: Any) -> None:

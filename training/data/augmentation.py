@@ -29,11 +29,9 @@ class Augmentation:
     rotate_degrees: float = 10.0
     scale: tuple[float, float] = (0.9, 1.5)
 
-    def __call__(
-        self, image: Image, mask: Image, rng: np.random.Generator
-    ) -> tuple[Image, Image]:
+    def __call__(self, image: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Warp both; shapes (H, W, 3) and (H, W) are kept."""
-        matrix = self._matrix(*mask.shape, rng)
+        matrix = self._matrix(mask.shape[0], mask.shape[1], rng)
         size = (mask.shape[1], mask.shape[0])
         warped = cv2.warpAffine(
             image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101

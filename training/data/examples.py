@@ -53,7 +53,12 @@ def batches_per_epoch(count: int, batch: int) -> int:
 
 
 def batches(
-    examples: Examples, batch: int, seed: int, epoch: int, augmentation: Augmentation, start: int = 0
+    examples: Examples,
+    batch: int,
+    seed: int,
+    epoch: int,
+    augmentation: Augmentation,
+    start: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Augmented batches of one epoch from step `start` on.
 

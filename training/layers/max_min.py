@@ -16,7 +16,8 @@ def max_min(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     Source: Anil et al. 2019, Sec. 4.1.
     """
     if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        return _SortPair.apply(a, b)  # type: ignore[no-any-return]
+        larger, smaller = _SortPair.apply(a, b)  # type: ignore[no-untyped-call]
+        return larger, smaller
     return torch.maximum(a, b), torch.minimum(a, b)
 
 

@@ -30,11 +30,18 @@ class OrthogonalConv2d(nn.Module):
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         if kernel < stride or kernel % 2 == 0:
-            raise ValueError(f"kernel {kernel} with stride {stride}; expected an odd kernel >= stride")
+            raise ValueError(
+                f"kernel {kernel} with stride {stride}; expected an odd kernel >= stride"
+            )
         self.channels_in, self.channels_out = channels_in, channels_out
         self.kernel, self.stride, self.dilation = kernel, stride, dilation
         self.mixing = nn.Parameter(torch.empty(channels_out, channels_in * stride**2))

@@ -25,7 +25,8 @@ def polar_factor(matrix: Tensor) -> Tensor:
 
     Source: Björck and Bowie 1971; Absil, Mahony and Sepulchre 2008, Sec. 4.1 (projection).
     """
-    return _PolarFactor.apply(matrix)  # type: ignore[no-any-return]
+    factor: Tensor = _PolarFactor.apply(matrix)  # type: ignore[no-untyped-call]
+    return factor
 
 
 class _PolarFactor(torch.autograd.Function):
@@ -38,12 +39,14 @@ class _PolarFactor(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (factor,) = ctx.saved_tensors
-        gradient = gradients[0]
+        gradient: Tensor = gradients[0]
         if factor.shape[-2] < factor.shape[-1]:
             product = gradient @ factor.mT
-            return gradient - 0.5 * (product + product.mT) @ factor
-        product = factor.mT @ gradient
-        return gradient - 0.5 * factor @ (product + product.mT)
+            normal: Tensor = (product + product.mT) @ factor
+        else:
+            product = factor.mT @ gradient
+            normal = factor @ (product + product.mT)
+        return gradient - 0.5 * normal
 
 
 def _newton_schulz(matrix: Tensor) -> Tensor:

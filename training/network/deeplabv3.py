@@ -22,9 +22,7 @@ class PixelShuffleHead(nn.Module):
     def __init__(self, channels: int, config: NetworkConfig) -> None:
         super().__init__()
         outputs = config.classes * config.stride**2
-        self.classifier = Unit(
-            channels, outputs, 1, constraint=config.constraint, normalize=False
-        )
+        self.classifier = Unit(channels, outputs, 1, constraint=config.constraint, normalize=False)
         self.stride = config.stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,8 +48,12 @@ class LipDeepLabV3(nn.Module):
         widths = (3, *size.channels)
         self.stages = nn.ModuleList(
             Stage(
-                before, channels, size.blocks,
-                stride=stride, dilation=dilation, constraint=config.constraint,
+                before,
+                channels,
+                size.blocks,
+                stride=stride,
+                dilation=dilation,
+                constraint=config.constraint,
             )
             for before, channels, stride, dilation in zip(
                 widths, size.channels, size.strides, size.dilations, strict=False

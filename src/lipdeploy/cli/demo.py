@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 import cv2
 
-from lipdeploy.cli.stream import bundled, run_stream
+from lipdeploy.cli.stream import bundled, run_stream, write_summary
 from lipdeploy.runtime.sources.decoder import Decoder
 from lipdeploy.runtime.stream import StreamOptions, check_options
 
@@ -46,9 +45,7 @@ def command(eps: float, project: Path, max_frames: int | None) -> None:
     clip = bundled(BUNDLED_CLIP)
     video = project / "overlay.mp4"
     report = run_stream(None, str(clip), (str(video), f"jsonl:{project / 'frames.jsonl'}"), options)
-    (project / "summary.json").write_text(
-        json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8"
-    )
+    write_summary(report, project)
     still = project / "overlay.png"
     _save_still(video, still, report.shown // 2)
     click.echo(f"A still is in {still}, the summary in {project / 'summary.json'}")

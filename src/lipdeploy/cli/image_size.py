@@ -7,7 +7,7 @@ import re
 import click
 
 
-class ImageSize(click.ParamType):
+class ImageSize(click.ParamType[tuple[int, int]]):
     """Height and width in pixels from `128`, `128x224` or `128,224`."""
 
     name = "size"
@@ -20,5 +20,6 @@ class ImageSize(click.ParamType):
             return value
         found = re.fullmatch(r"(\d{1,5})(?:[x, ](\d{1,5}))?", str(value).strip())
         if not found:
-            self.fail(f"got {value!r}; expected a side such as 128 or HxW such as 128x224", param, ctx)
+            expected = "a side such as 128 or HxW such as 128x224"
+            self.fail(f"got {value!r}; expected {expected}", param, ctx)
         return int(found[1]), int(found[2] or found[1])

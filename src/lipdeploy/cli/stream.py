@@ -52,7 +52,7 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, n
     "--sink",
     "sinks",
     multiple=True,
-    help="Where results go; repeatable. Default: overlay.mp4 and frames.jsonl in the run's folder.",
+    help="Where results go; repeatable. Default: files in the run's folder.",
 )
 @click.option(
     "--project",
@@ -123,12 +123,18 @@ def command(
         unverified=unverified,
     )
     check_options(options)
-    if not sinks:
-        folder = project / name
-        sinks = (
-            (str(folder / "overlay.mp4"), f"jsonl:{folder / 'frames.jsonl'}") if save else ("null",)
-        )
-    run_stream(model, source, sinks, options, engine, threads, as_json)
+    folder = project / name if save and not sinks else None
+    if folder is not None:
+        sinks = (str(folder / "overlay.mp4"), f"jsonl:{folder / 'frames.jsonl'}")
+    report = run_stream(model, source, sinks or ("null",), options, engine, threads, as_json)
+    if folder is not None:
+        write_summary(report, folder)
+
+
+def write_summary(report: StreamReport, folder: Path) -> None:
+    """Write `summary.json` into the run's folder."""
+    text = json.dumps(report.to_json(), indent=2) + "\n"
+    (folder / "summary.json").write_text(text, encoding="utf-8")
 
 
 def run_stream(

@@ -1,0 +1,83 @@
+"""`lipdeploy export`: a checkpoint becomes one verified ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from lipdeploy.cli.verdict import layer_table, summary_line
+from lipdeploy.core.dataset import load_dataset
+from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.export.exporter import ExportReport, Request, export
+from lipdeploy.export.head import HEADS
+from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+from lipdeploy.training.checkpoint import load_checkpoint
+
+HELP = """Turn a checkpoint into one verified ONNX file.
+
+Folds the orthogonal parametrisations into plain weights, appends the certification head, bounds
+the Lipschitz constant of every stored layer, measures the engine against float64 and checks the
+written file with `lipdeploy verify`. Nothing is written when a check fails (exit 3).
+
+\b
+Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
+"""
+
+
+@click.command(help=HELP)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--imgsz", type=int, nargs=2, metavar="H W", help="Input size.  [default: that of training]"
+)
+@click.option("--head", type=click.Choice(HEADS), default="threshold", show_default=True)
+@click.option(
+    "--budgets", type=click.IntRange(1, 1024), default=1, show_default=True, help="Length of `eps`."
+)
+@click.option("--logits", is_flag=True, help="Also output `logits`.")
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=STATISTICAL_FRAMES,
+    show_default=True,
+    help=f"Frames of the parity measurement; fewer than {STATISTICAL_FRAMES} give level none.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data set whose train images join the frames."
+)
+def command(
+    checkpoint: Path,
+    target: Path,
+    imgsz: tuple[int, int] | None,
+    head: str,
+    budgets: int,
+    logits: bool,
+    frames: int,
+    data: Path | None,
+) -> int:
+    """Turn a checkpoint into one verified ONNX file."""
+    loaded = load_checkpoint(checkpoint)
+    images = [pair.image for pair in load_dataset(data).pairs("train")] if data else []
+    height, width = imgsz or loaded.imgsz
+    request = Request(height, width, head, budgets, logits, frames, images)
+    click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
+    with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
+        report = export(loaded, target, request, lambda count: bool(bar.update(count)))
+    _print(report, target)
+    return 0
+
+
+def _print(report: ExportReport, target: Path) -> None:
+    parity, numerics = report.parity, report.numerics
+    click.echo(layer_table(report.verification.layers, report.verification.lipschitz))
+    click.echo(f"fold      largest change of a logit {report.fold_error:.2e} (float64 network)")
+    click.echo(
+        f"parity    {parity.frames} frames, {parity.attacked} attacked: largest error of a logit "
+        f"difference {parity.largest:.2e}, sigma {parity.sigma:.2e}, D {numerics.slack:.2e}"
+    )
+    click.echo(f"level     {numerics.level}: {LEVEL_MEANING[numerics.level]}")
+    click.echo(summary_line(report.verification))
+    size = target.stat().st_size / 1e6
+    click.echo(f"Results saved to {target} ({size:.2f} MB)")
