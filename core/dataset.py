@@ -23,6 +23,7 @@ import numpy.typing as npt
 import yaml
 
 from lipdeploy.core.errors import InputError
+from lipdeploy.core.resize import resized, resized_labels
 
 IGNORE = 255
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -168,6 +169,22 @@ def read_mask(path: Path, classes: int, shape: tuple[int, int]) -> npt.NDArray[n
             f"expected 0..{classes - 1} or {IGNORE} (ignored)"
         )
     return np.asarray(mask, np.uint8)
+
+
+def read_pair(
+    pair: Pair, classes: int, height: int, width: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Decode an example and bring it to the network's size.
+
+    Returns:
+        RGB image (height, width, 3) and class ids (height, width).
+
+    Raises:
+        InputError: a file that cannot be read, or a mask that does not fit.
+    """
+    image = read_image(pair.image)
+    mask = read_mask(pair.mask, classes, (image.shape[0], image.shape[1]))
+    return resized(image, height, width), resized_labels(mask, height, width)
 
 
 def _size(shape: tuple[int, ...]) -> str:

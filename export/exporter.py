@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -18,6 +17,7 @@ import torch
 from lipdeploy.core.dataset import read_image
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
+from lipdeploy.core.resize import resized
 from lipdeploy.export.artefact import Description, assembled, hashed
 from lipdeploy.export.fold import folded
 from lipdeploy.export.trunk import trunk_model
@@ -182,10 +182,9 @@ def _measure(
 
 def _frames(request: Request) -> Iterator[Frame]:
     """Calibration images first, at most half of the frames, then synthetic ones."""
-    size = (request.width, request.height)
     images = list(request.images)[: request.frames // 2]
     for path in images:
-        yield np.asarray(cv2.resize(read_image(path), size, interpolation=cv2.INTER_AREA), np.uint8)
+        yield resized(read_image(path), request.height, request.width)
     yield from synthetic_frames(request.frames - len(images), request.height, request.width)
 
 

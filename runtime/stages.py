@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from lipdeploy.core.resize import eps_at_source, resized
 from lipdeploy.runtime.freshness import Freshness
 from lipdeploy.runtime.overlay import Overlay
 from lipdeploy.runtime.rate import Rate
 from lipdeploy.runtime.regions import find_regions
-from lipdeploy.runtime.resize import eps_at_source, resized
 from lipdeploy.runtime.result import Result, State
 from lipdeploy.runtime.session import Session
 from lipdeploy.runtime.sources.frame import Frame, Source

@@ -1,23 +1,37 @@
 """Cars: a solid body and cabin with glass, lamps, plates and wheels."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.samples._scene_canvas import CAR, Canvas, Colour, Floats
+from lipdeploy.samples._scene_canvas import CAR, Canvas, Colour, Floats, Sketch, fixed_point
 from lipdeploy.samples._scene_view import NEAR, View
-from lipdeploy.samples._scene_world import Light
+from lipdeploy.samples._scene_world import Air, Light
 
-# length, width, height, belt line; cabin ends (rear low, rear high, front high, front low)
-_KINDS: tuple[tuple[float, float, float, float, tuple[float, float, float, float]], ...] = (
-    (4.0, 1.76, 1.48, 0.92, (-1.95, -1.45, 0.30, 1.05)),  # hatchback
-    (4.6, 1.82, 1.45, 0.90, (-1.55, -0.95, 0.35, 1.15)),  # saloon
-    (4.5, 1.88, 1.70, 1.05, (-2.15, -1.85, 0.45, 1.15)),  # sport utility
-    (4.7, 1.84, 1.50, 0.92, (-2.25, -1.85, 0.35, 1.15)),  # estate
-    (5.1, 1.96, 2.15, 1.15, (-2.52, -2.45, 1.05, 1.85)),  # van
+_Ends = tuple[float, float, float, float]
+
+
+class _Kind(NamedTuple):
+    """Sizes of one kind of car in metres."""
+
+    length: float
+    width: float
+    height: float
+    belt: float  # height of the belt line
+    cabin: _Ends  # cabin ends: rear low, rear high, front high, front low
+
+
+_KINDS = (
+    _Kind(4.0, 1.76, 1.48, 0.92, (-1.95, -1.45, 0.30, 1.05)),  # hatchback
+    _Kind(4.6, 1.82, 1.45, 0.90, (-1.55, -0.95, 0.35, 1.15)),  # saloon
+    _Kind(4.5, 1.88, 1.70, 1.05, (-2.15, -1.85, 0.45, 1.15)),  # sport utility
+    _Kind(4.7, 1.84, 1.50, 0.92, (-2.25, -1.85, 0.35, 1.15)),  # estate
+    _Kind(5.1, 1.96, 2.15, 1.15, (-2.52, -2.45, 1.05, 1.85)),  # van
 )
 KIND_COUNT = len(_KINDS)
 
@@ -33,10 +47,17 @@ _ROLES: dict[str, Colour] = {
 }
 
 
+_BRIGHT: dict[str, Colour] = {"tail": (255, 52, 40), "head": (255, 250, 226)}
+
+
 @dataclass(frozen=True)
 class _Model:
+    """Parts of a car, each a polygon of corners in one long list."""
+
     points: Floats  # (N, 3): right, up, forward in metres
-    starts: npt.NDArray[np.int64]  # first point of each part
+    starts: npt.NDArray[np.int64]  # first corner of each part
+    following: npt.NDArray[np.int64]  # next corner of the same part, for each corner
+    slices: tuple[slice, ...]  # corners of each part
     roles: tuple[tuple[str, float], ...]  # paint and brightness of each part
     always: npt.NDArray[np.bool_]  # parts without a hidden back side
 
@@ -55,10 +76,14 @@ class _Parts:
         self.always.append(always)
 
     def model(self) -> _Model:
-        sizes = [len(polygon) for polygon in self.polygons]
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        ends = np.cumsum([len(polygon) for polygon in self.polygons]).astype(np.int64)
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        following = np.arange(1, ends[-1] + 1)
+        following[ends - 1] = starts
+        slices = tuple(slice(*pair) for pair in zip(starts.tolist(), ends.tolist(), strict=True))
         points = np.concatenate(self.polygons)
-        return _Model(points, starts, tuple(self.roles), np.array(self.always))
+        roles, always = tuple(self.roles), np.array(self.always)
+        return _Model(points, starts, following, slices, roles, always)
 
 
 def _rear(x: float, low: float, high: float, z: float, x_high: float, z_high: float) -> Floats:
@@ -66,7 +91,8 @@ def _rear(x: float, low: float, high: float, z: float, x_high: float, z_high: fl
 
 
 def _turned(corners: Floats) -> Floats:
-    return corners * np.array([-1.0, 1.0, -1.0])
+    turned: Floats = corners * np.array([-1.0, 1.0, -1.0])
+    return turned
 
 
 def _inset(corners: Floats, across: float, up: float) -> Floats:
@@ -80,49 +106,64 @@ def _inset(corners: Floats, across: float, up: float) -> Floats:
     return np.array(result)
 
 
-def _side(z: tuple[float, float, float, float], x: tuple[float, float], y: tuple[float, float]) -> Floats:
+def _side(z: _Ends, x: tuple[float, float], y: tuple[float, float]) -> Floats:
     """Right-hand side quad: rear low, rear high, front high, front low."""
-    return np.array(
-        [[x[0], y[0], z[0]], [x[1], y[1], z[1]], [x[1], y[1], z[2]], [x[0], y[0], z[3]]]
-    )
+    low, high = (x[0], y[0]), (x[1], y[1])
+    return np.array([(*low, z[0]), (*high, z[1]), (*high, z[2]), (*low, z[3])])
 
 
 def _mirrored(corners: Floats) -> Floats:
-    return corners[::-1] * np.array([-1.0, 1.0, 1.0])
+    mirrored: Floats = corners[::-1] * np.array([-1.0, 1.0, 1.0])
+    return mirrored
 
 
-def _add_body(parts: _Parts, length: float, width: float, belt: float) -> None:
-    half, end = 0.5 * width, 0.5 * length
-    low, mid = 0.24, 0.5
-    for x in (-half + 0.16, half - 0.16):
-        for z in (-end + 0.75, end - 0.75):
-            tyre = np.array([[x - 0.13, 0, z], [x - 0.13, 0.5, z], [x + 0.13, 0.5, z], [x + 0.13, 0, z]])
-            parts.add(tyre, "tyre", 1.0, always=True)
-    rear_low = _rear(0.95 * half, low, mid, -end, half, -end - 0.04)
-    rear_high = _rear(half, mid, belt, -end - 0.04, 0.95 * half, -end + 0.1)
-    right_low = _side((-end, -end - 0.02, end, end), (0.97 * half, half), (low, mid))
-    right_high = _side((-end, -end + 0.1, end - 0.16, end), (half, 0.95 * half), (mid, belt))
+_LOW, _MID = 0.24, 0.5  # heights of the sill and of the widest line in metres
+
+
+def _add_body(parts: _Parts, kind: _Kind) -> None:
+    half, end, belt = 0.5 * kind.width, 0.5 * kind.length, kind.belt
+    _add_treads(parts, half, end)
     deck = np.array([[-1.0, 0, -1], [-1.0, 0, 1], [1.0, 0, 1], [1.0, 0, -1]])
     deck = deck * np.array([0.95 * half, 0, end - 0.12]) + np.array([0, belt, 0])
     parts.add(deck, "body", 1.12)
+    right_low = _side((-end, -end - 0.02, end, end), (0.97 * half, half), (_LOW, _MID))
+    right_high = _side((-end, -end + 0.1, end - 0.16, end), (half, 0.95 * half), (_MID, belt))
     for right, gain in ((right_low, 0.74), (right_high, 0.92)):
         parts.add(right, "body", gain)
         parts.add(_mirrored(right), "body", gain)
+    rear_low = _rear(0.95 * half, _LOW, _MID, -end, half, -end - 0.04)
+    rear_high = _rear(half, _MID, belt, -end - 0.04, 0.95 * half, -end + 0.1)
     for rear, gain in ((rear_low, 0.72), (rear_high, 0.95)):
         parts.add(rear, "body", gain)
         parts.add(_turned(rear), "body", gain)
-    sill = _side((-end, -end, end, end), (0.97 * half, 0.98 * half), (low, low + 0.1))
+    _add_seams(parts, kind)
+
+
+def _add_treads(parts: _Parts, half: float, end: float) -> None:
+    """Tyres as seen from the front or the rear."""
+    for x in (-half + 0.16, half - 0.16):
+        left, right = x - 0.13, x + 0.13
+        for z in (-end + 0.75, end - 0.75):
+            tread = np.array([(left, 0.0, z), (left, 0.5, z), (right, 0.5, z), (right, 0.0, z)])
+            parts.add(tread, "tyre", 1.0, always=True)
+
+
+def _add_seams(parts: _Parts, kind: _Kind) -> None:
+    """Sills and door seams."""
+    half, end = 0.5 * kind.width, 0.5 * kind.length
+    sill = _side((-end, -end, end, end), (0.97 * half, 0.98 * half), (_LOW, _LOW + 0.1))
     parts.add(sill, "trim")
     parts.add(_mirrored(sill), "trim")
-    for seam in (-0.28 * length * 0.5, 0.22 * length * 0.5):
-        door = _side((seam, seam, seam + 0.025, seam + 0.025), (half, 0.96 * half), (low + 0.1, belt))
+    for rear in (-0.28 * kind.length * 0.5, 0.22 * kind.length * 0.5):
+        front = rear + 0.025
+        door = _side((rear, rear, front, front), (half, 0.96 * half), (_LOW + 0.1, kind.belt))
         parts.add(door, "body", 0.55)
         parts.add(_mirrored(door), "body", 0.55)
 
 
-def _add_ends(parts: _Parts, length: float, width: float, belt: float) -> None:
+def _add_ends(parts: _Parts, kind: _Kind) -> None:
     """Bumpers, lamps, plates and the grille."""
-    half, z = 0.5 * width, -0.5 * length - 0.045
+    half, z, belt = 0.5 * kind.width, -0.5 * kind.length - 0.045, kind.belt
     bumper = _rear(0.93 * half, 0.24, 0.36, z + 0.02, 0.95 * half, z + 0.02)
     parts.add(bumper, "trim")
     parts.add(_turned(bumper), "trim")
@@ -137,47 +178,52 @@ def _add_ends(parts: _Parts, length: float, width: float, belt: float) -> None:
     parts.add(_turned(_rear(0.5, 0.5, belt - 0.2, z, 0.52, z + 0.04)), "trim")
 
 
-def _add_cabin(
-    parts: _Parts, width: float, height: float, belt: float, ends: tuple[float, float, float, float]
-) -> None:
-    wide, slim = 0.47 * width, 0.385 * width
-    right = _side(ends, (wide, slim), (belt - 0.01, height))
-    rear = np.array([_mirrored(right)[3], _mirrored(right)[2], right[1], right[0]])
-    front = np.array([right[3], right[2], _mirrored(right)[1], _mirrored(right)[0]])
-    roof = np.array([_mirrored(right)[2], _mirrored(right)[1], right[2], right[1]])
-    parts.add(roof, "body", 1.15)
-    for face, gain in ((right, 0.86), (_mirrored(right), 0.86), (rear, 0.9), (front, 0.9)):
+def _add_cabin(parts: _Parts, kind: _Kind) -> None:
+    across, up = (0.47 * kind.width, 0.385 * kind.width), (kind.belt - 0.01, kind.height)
+    right = _side(kind.cabin, across, up)
+    left = _mirrored(right)
+    rear = np.array([left[3], left[2], right[1], right[0]])
+    front = np.array([right[3], right[2], left[1], left[0]])
+    parts.add(np.array([left[2], left[1], right[2], right[1]]), "body", 1.15)
+    for face, gain in ((right, 0.86), (left, 0.86), (rear, 0.9), (front, 0.9)):
         parts.add(face, "body", gain)
-        glass = _inset(face, 0.07, 0.12)
-        parts.add(glass, "glass")
-        parts.add(np.stack([0.5 * (glass[0] + glass[1]), glass[1], glass[2], 0.75 * glass[2] + 0.25 * glass[3]]), "sheen", 0.72)  # fmt: skip
-    pillar_z = 0.5 * (ends[1] + ends[2])
-    pillar = _side((pillar_z - 0.06, pillar_z - 0.06, pillar_z + 0.06, pillar_z + 0.06), (wide, slim), (belt, height))  # fmt: skip
+        _add_glass(parts, _inset(face, 0.07, 0.12))
+    middle = 0.5 * (kind.cabin[1] + kind.cabin[2])
+    ends = (middle - 0.06, middle - 0.06, middle + 0.06, middle + 0.06)
+    pillar = _side(ends, across, (kind.belt, kind.height))
     parts.add(pillar, "body", 0.8)
     parts.add(_mirrored(pillar), "body", 0.8)
 
 
-def _add_wheels(parts: _Parts, length: float, width: float) -> None:
+def _add_glass(parts: _Parts, glass: Floats) -> None:
+    """A pane with a sheen over its far half."""
+    parts.add(glass, "glass")
+    low_left, high_left, high_right, low_right = glass
+    near, far = 0.5 * (low_left + high_left), 0.75 * high_right + 0.25 * low_right
+    parts.add(np.stack([near, high_left, high_right, far]), "sheen", 0.72)
+
+
+def _add_wheels(parts: _Parts, kind: _Kind) -> None:
     angle = np.linspace(math.tau, 0.0, 15)[:-1]
-    for z in (-0.5 * length + 0.78, 0.5 * length - 0.82):
+    for z in (-0.5 * kind.length + 0.78, 0.5 * kind.length - 0.82):
         for radius, role, out in ((0.37, "trim", 0.0), (0.315, "tyre", 0.01), (0.19, "hub", 0.02)):
             disc = np.empty((14, 3))
-            disc[:, 0] = 0.5 * width + out
+            disc[:, 0] = 0.5 * kind.width + out
             disc[:, 1] = 0.32 + radius * np.sin(angle)
             disc[:, 2] = z + radius * np.cos(angle)
             parts.add(disc, role)
             parts.add(_mirrored(disc), role)
 
 
-@lru_cache(maxsize=KIND_COUNT)
-def _model(kind: int) -> _Model:
-    length, width, height, belt, ends = _KINDS[kind]
+@lru_cache(maxsize=2 * KIND_COUNT)
+def _model(kind: int, direction: int) -> _Model:
+    """Model of a kind, facing along the road (1) or against it (-1)."""
     parts = _Parts()
-    _add_body(parts, length, width, belt)
-    _add_ends(parts, length, width, belt)
-    _add_cabin(parts, width, height, belt, ends)
-    _add_wheels(parts, length, width)
-    return parts.model()
+    for add in (_add_body, _add_ends, _add_cabin, _add_wheels):
+        add(parts, _KINDS[kind])
+    model = parts.model()
+    turn = np.array([direction, 1.0, direction])
+    return dataclasses.replace(model, points=model.points * turn)
 
 
 @dataclass(frozen=True)
@@ -192,55 +238,58 @@ class Car:
     moving: bool  # headlamps and tail lamps are brighter
 
     def shadow(self, view: View, light: Light) -> Floats | None:
-        """Outline of the shadow under the car in pixels, shape (4, 2), or None."""
-        length, width = _KINDS[self.kind][:2]
-        if self.far - 0.5 * length < view.position + NEAR:
+        """Outline of the shadow under the car, shape (4, 3) in metres, or None."""
+        kind = _KINDS[self.kind]
+        if self.far - 0.5 * kind.length < view.position + NEAR:
             return None
         lean = -0.7 * light.sun * light.sun_side
-        low, high = self.lateral - 0.52 * width, self.lateral + 0.52 * width
+        low, high = self.lateral - 0.52 * kind.width, self.lateral + 0.52 * kind.width
         left, right = low + min(lean, 0.0), high + max(lean, 0.0)
-        near, far = self.far - 0.52 * length, self.far + 0.5 * length
-        corners = [[left, 0, near], [left, 0, far], [right, 0, far], [right, 0, near]]
-        return view.project(np.array(corners))
+        near, far = self.far - 0.52 * kind.length, self.far + 0.5 * kind.length
+        return np.array([(left, 0, near), (left, 0, far), (right, 0, far), (right, 0, near)])
 
-    def draw(self, canvas: Canvas, view: View, light: Light) -> None:
-        """Paint every visible part of the car.
+    def sketch(self, view: View, light: Light) -> Sketch | None:
+        """Corners and painter of the car.
 
         Args:
-            canvas: The canvas.
             view: The camera.
             light: The light of the world.
+
+        Returns:
+            The sketch, or None when nothing can be seen.
         """
         depth = self.far - view.position
-        length = _KINDS[self.kind][0]
+        length = _KINDS[self.kind].length
         if depth - 0.5 * length < NEAR or view.outside(self.lateral, 2.6, self.far - 2.0):
-            return
-        model = _model(self.kind)
-        points = model.points * np.array([self.direction, 1.0, self.direction])
-        pixels = view.project(points + np.array([self.lateral, 0.0, self.far]))
-        areas = self._areas(model, pixels)
-        shown = np.where(model.always, np.abs(areas), areas) > (0.5 if depth < 70.0 else 2.0)
-        ends = np.append(model.starts[1:], len(pixels))
-        paint = self._paint(light, depth)
-        for index in np.flatnonzero(shown):
-            corners = pixels[model.starts[index] : ends[index]]
+            return None
+        model = _model(self.kind, self.direction)
+        points = model.points + np.array([self.lateral, 0.0, self.far])
+        smallest = 0.5 if depth < 70.0 else 2.0
+        lamps_on = self.moving and light.tint[1] < 0.85
+        return Sketch(points, partial(self._paint, model, light.at(depth), smallest, lamps_on))
+
+    def _paint(
+        self,
+        model: _Model,
+        air: Air,
+        smallest: float,
+        lamps_on: bool,
+        canvas: Canvas,
+        pixels: Floats,
+    ) -> None:
+        """Paint every part that faces the camera and covers `smallest` square pixels."""
+        areas = _areas(model, pixels)
+        shown = np.where(model.always, np.abs(areas), areas) > smallest
+        paint = {**_ROLES, **(_BRIGHT if lamps_on else {}), "body": self.colour}
+        corners = fixed_point(pixels)
+        for index in np.flatnonzero(shown).tolist():
             role, gain = model.roles[index]
-            canvas.fill_convex(corners, light.shaded(paint[role], depth, gain), CAR)
+            canvas.fill_fixed(corners[model.slices[index]], air.shaded(paint[role], gain), CAR)
 
-    @staticmethod
-    def _areas(model: _Model, pixels: Floats) -> Floats:
-        """Signed area of each part in square pixels; positive faces the camera."""
-        count = len(pixels)
-        following = np.arange(1, count + 1)
-        lasts = np.append(model.starts[1:], count) - 1
-        following[lasts] = model.starts
-        u, v = pixels[:, 0], pixels[:, 1]
-        cross = u * v[following] - u[following] * v
-        return 0.5 * np.add.reduceat(cross, model.starts)
 
-    def _paint(self, light: Light, depth: float) -> dict[str, Colour]:
-        paint = dict(_ROLES)
-        paint["body"] = self.colour
-        if self.moving and light.tint[1] < 0.85:
-            paint["tail"], paint["head"] = (255, 52, 40), (255, 250, 226)
-        return paint
+def _areas(model: _Model, pixels: Floats) -> Floats:
+    """Signed area of each part in square pixels; positive faces the camera."""
+    u, v = pixels[:, 0], pixels[:, 1]
+    cross = u * v[model.following] - u[model.following] * v
+    areas: Floats = 0.5 * np.add.reduceat(cross, model.starts)
+    return areas

@@ -2,12 +2,23 @@
 
 import math
 import random
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
 from lipdeploy.samples._scene_buildings import Building
-from lipdeploy.samples._scene_canvas import Canvas, Colour, Floats
+from lipdeploy.samples._scene_canvas import Floats, Sketch
 from lipdeploy.samples._scene_cars import KIND_COUNT, Car
+from lipdeploy.samples._scene_palette import (
+    HAIRS,
+    LEAVES,
+    PAINTS,
+    ROOFS,
+    SKINS,
+    TOPS,
+    TROUSERS,
+    WALLS,
+)
 from lipdeploy.samples._scene_people import Person
 from lipdeploy.samples._scene_trees import Hedge, Tree
 from lipdeploy.samples._scene_view import View
@@ -16,14 +27,11 @@ from lipdeploy.samples._scene_world import Light, World, world
 _CELL = 14.0  # metres of road per block of fixed things
 _REACH = 170.0  # metres ahead that are populated
 
-_WALLS: tuple[Colour, ...] = ((186, 174, 154), (170, 150, 132), (152, 112, 94), (196, 190, 180), (142, 140, 138), (178, 160, 120), (130, 92, 78), (160, 168, 172), (204, 192, 164))  # fmt: skip
-_ROOFS: tuple[Colour, ...] = ((122, 72, 58), (96, 84, 80), (84, 88, 94), (136, 86, 66))
-_GREENS: tuple[Colour, ...] = ((84, 110, 54), (96, 116, 58), (70, 98, 56), (112, 120, 60), (88, 104, 64), (128, 112, 58))  # fmt: skip
-_PAINTS: tuple[Colour, ...] = ((196, 198, 200), (42, 44, 48), (116, 120, 124), (226, 226, 222), (140, 34, 34), (44, 66, 112), (78, 82, 86), (58, 82, 72), (164, 152, 130), (96, 128, 158))  # fmt: skip
-_TOPS: tuple[Colour, ...] = ((52, 58, 78), (128, 44, 44), (88, 92, 96), (62, 86, 70), (188, 178, 160), (148, 112, 62), (70, 96, 132), (200, 200, 198), (40, 40, 44), (164, 132, 60))  # fmt: skip
-_TROUSERS: tuple[Colour, ...] = ((44, 52, 74), (52, 50, 50), (98, 88, 74), (70, 80, 100), (34, 34, 38))
-_SKINS: tuple[Colour, ...] = ((216, 172, 146), (190, 144, 116), (138, 98, 74), (98, 68, 52))
-_HAIRS: tuple[Colour, ...] = ((46, 36, 30), (88, 64, 44), (150, 122, 84), (28, 26, 26), (140, 138, 136))
+
+_STREAMS = ((-1, 1), (-1, -1), (1, 1), (1, -1), (-1, 0), (1, 0))  # side of the road, way
+_LANE_SHARE = {1: 0.28, -1: 0.52, 0: 0.78}  # where on the sidewalk a way walks, 0..1
+_WALKERS_STEP = 6.0  # metres of sidewalk per person of a stream
+_WALKERS_REACH = 75.0  # metres ahead that have people
 
 
 class Thing(Protocol):
@@ -35,11 +43,11 @@ class Thing(Protocol):
         ...
 
     def shadow(self, view: View, light: Light) -> Floats | None:
-        """Outline of the shadow on the ground in pixels, or None."""
+        """Outline of the shadow on the road, shape (N, 3) in metres, or None."""
         ...
 
-    def draw(self, canvas: Canvas, view: View, light: Light) -> None:
-        """Paint the thing."""
+    def sketch(self, view: View, light: Light) -> Sketch | None:
+        """Corners and painter, or None when nothing can be seen."""
         ...
 
 
@@ -57,38 +65,66 @@ def _building(rng: random.Random, city: float, side: int, start: float, setback:
         depth=rng.uniform(8.0, 13.0),
         height=rng.choice((9.4, 12.4, 15.4, 18.4)) if tall else rng.choice((3.6, 6.4, 6.4)),
         roof=0.0 if tall else rng.uniform(2.2, 3.6),
-        colour=rng.choice(_WALLS),
-        roof_colour=rng.choice(_ROOFS),
+        colour=rng.choice(WALLS),
+        roof_colour=rng.choice(ROOFS),
         look=rng.randrange(1000),
     )
 
 
 def _tree(rng: random.Random, lateral: float, along: float, small: bool) -> Tree:
     height = rng.uniform(4.2, 6.2) if small else rng.uniform(6.0, 11.0)
-    return Tree(lateral, along, height, height * rng.uniform(0.26, 0.36), rng.choice(_GREENS), rng.randrange(8))  # fmt: skip
+    radius = height * rng.uniform(0.26, 0.36)
+    return Tree(lateral, along, height, radius, rng.choice(LEAVES), rng.randrange(8))
+
+
+def _hedge(rng: random.Random, lateral: float, start: float) -> Hedge:
+    return Hedge(
+        lateral=lateral,
+        start=start,
+        length=rng.uniform(5.0, 11.0),
+        height=rng.uniform(0.9, 1.5),
+        colour=rng.choice(LEAVES),
+        variant=rng.randrange(8),
+    )
+
+
+def _car(rng: random.Random, lateral: float, along: float, direction: int, moving: bool) -> Car:
+    kind, paint = rng.randrange(KIND_COUNT), rng.choice(PAINTS)
+    return Car(lateral, along, direction, kind, paint, moving)
 
 
 @lru_cache(maxsize=4096)
 def _fixed(seed: int, side: int, cell: int) -> tuple[Thing, ...]:
     """Buildings, trees, hedges and parked cars of one cell on one side."""
     place, start = world(seed), cell * _CELL
-    road, rng = place.road, _rng(seed, 1 + side, cell)
-    things: list[Thing] = []
+    rng = _rng(seed, 1 + side, cell)
+    grounds = _grounds(place, rng, side, start)
+    return (*grounds, *_street_trees(place, rng, side, start), *_parked(place, rng, side, start))
+
+
+def _grounds(place: World, rng: random.Random, side: int, start: float) -> list[Thing]:
+    """What stands behind the sidewalk: a building or trees, perhaps a hedge."""
+    outer = place.road.outer
+    found: list[Thing] = []
     if rng.random() < 0.62 + 0.3 * place.city:
-        things.append(_building(rng, place.city, side, start, road.outer + 0.6))
+        found.append(_building(rng, place.city, side, start, outer + 0.6))
     else:
         for _ in range(3):
-            lateral = side * (road.outer + rng.uniform(3.0, 14.0))
-            things.append(_tree(rng, lateral, start + rng.uniform(0.0, _CELL), small=False))
+            lateral = side * (outer + rng.uniform(3.0, 14.0))
+            found.append(_tree(rng, lateral, start + rng.uniform(0.0, _CELL), small=False))
     if rng.random() < 0.55 * (1.0 - place.city):
-        hedge = Hedge(side * (road.outer + 0.7), start + 1.0, rng.uniform(5.0, 11.0), rng.uniform(0.9, 1.5), rng.choice(_GREENS), rng.randrange(8))  # fmt: skip
-        things.append(hedge)
+        found.append(_hedge(rng, side * (outer + 0.7), start + 1.0))
+    return found
+
+
+def _street_trees(place: World, rng: random.Random, side: int, start: float) -> list[Thing]:
+    road = place.road
     strip = road.half + 0.6 if road.verge else road.outer - 0.1
-    for slot in (3.0, 10.0):
-        if rng.random() < 0.62 * place.trees:
-            things.append(_tree(rng, side * strip, start + slot, small=True))
-    things.extend(_parked(place, rng, side, start))
-    return tuple(things)
+    return [
+        _tree(rng, side * strip, start + slot, small=True)
+        for slot in (3.0, 10.0)
+        if rng.random() < 0.62 * place.trees
+    ]
 
 
 def _parked(place: World, rng: random.Random, side: int, start: float) -> list[Thing]:
@@ -98,45 +134,49 @@ def _parked(place: World, rng: random.Random, side: int, start: float) -> list[T
         if rng.random() < place.parked:
             lateral = side * (road.lanes_half + 0.5 * road.parking + rng.uniform(0.0, 0.2))
             along = start + slot + rng.uniform(-0.6, 0.6)
-            cars.append(Car(lateral, along, side, rng.randrange(KIND_COUNT), rng.choice(_PAINTS), moving=False))  # fmt: skip
+            cars.append(_car(rng, lateral, along, side, moving=False))
     return cars
 
 
-def _stream_cells(position: float, shift: float, step: float, back: float) -> range:
-    """Cells of a stream moved by `shift` metres that lie ahead of a position."""
-    first = math.floor((position - back - shift) / step)
-    return range(first, math.ceil((position + _REACH - shift) / step))
+def _stream_cells(low: float, high: float, step: float) -> range:
+    """Cells of `step` metres that a stream has between two positions in metres."""
+    return range(math.floor(low / step), math.ceil(high / step))
 
 
 def _traffic(place: World, view: View, time_s: float) -> list[Thing]:
     """Oncoming cars, cars in the lane beside, and the car ahead."""
-    road = place.road
     cars: list[Thing] = []
-    for lane in range(road.lanes):
-        offset = (lane + 0.5) * road.lane_width
-        shift = -(8.0 + 1.5 * lane) * time_s
-        for cell in _stream_cells(view.position, shift, 16.0, 8.0):
-            rng = _rng(place.seed, 4 + lane, cell)
-            if rng.random() < 0.75 * place.oncoming:
-                along = cell * 16.0 + rng.uniform(3.0, 13.0) + shift
-                cars.append(Car(-offset, along, -1, rng.randrange(KIND_COUNT), rng.choice(_PAINTS), moving=True))  # fmt: skip
-        ahead = abs(offset - view.lateral) < 1.0
-        cars.extend(_following(place, view, time_s, lane, ahead))
+    for lane in range(place.road.lanes):
+        cars.extend(_oncoming(place, view, time_s, lane))
+        cars.extend(_following(place, view, time_s, lane))
     return cars
 
 
-def _following(place: World, view: View, time_s: float, lane: int, ahead: bool) -> list[Thing]:
+def _oncoming(place: World, view: View, time_s: float, lane: int) -> list[Thing]:
     offset = (lane + 0.5) * place.road.lane_width
-    gap = place.leader
+    shift = -(8.0 + 1.5 * lane) * time_s
+    low, high = view.position - 8.0 - shift, view.position + _REACH - shift
+    cars: list[Thing] = []
+    for cell in _stream_cells(low, high, 16.0):
+        rng = _rng(place.seed, 4 + lane, cell)
+        if rng.random() < 0.75 * place.oncoming:
+            along = cell * 16.0 + rng.uniform(3.0, 13.0) + shift
+            cars.append(_car(rng, -offset, along, -1, moving=True))
+    return cars
+
+
+def _following(place: World, view: View, time_s: float, lane: int) -> list[Thing]:
+    """Cars that drive the same way, at gaps that sway slowly."""
+    offset = (lane + 0.5) * place.road.lane_width
+    ahead = abs(offset - view.lateral) < 1.0
+    gap = place.leader * (0.75 if ahead else 0.35)
     sway = 2.2 * math.sin(0.35 * time_s + place.seed) + (0.0 if ahead else 0.9 * time_s % 26.0)
     cars: list[Thing] = []
-    for step in range(5):
+    for step in range(3 if place.crossing and ahead else 0, 5):
         rng = _rng(place.seed, 8 + lane, step)
-        along = view.position + gap * (0.75 if ahead else 0.35) + step * 26.0 + sway
-        if place.crossing and ahead and step < 3:
-            continue
+        along = view.position + gap + step * 26.0 + sway
         if rng.random() < (0.95 if step == 0 else 0.45):
-            cars.append(Car(offset, along, 1, rng.randrange(KIND_COUNT), rng.choice(_PAINTS), moving=True))  # fmt: skip
+            cars.append(_car(rng, offset, along, 1, moving=True))
     return cars
 
 
@@ -151,10 +191,10 @@ def _person(
         along=direction[1],
         walked=walked + rng.uniform(0.0, 1.4),
         walking=walked != 0.0,
-        top=rng.choice(_TOPS),
-        legs=rng.choice(_TROUSERS),
-        skin=rng.choice(_SKINS),
-        hair=rng.choice(_HAIRS),
+        top=rng.choice(TOPS),
+        legs=rng.choice(TROUSERS),
+        skin=rng.choice(SKINS),
+        hair=rng.choice(HAIRS),
         coat=rng.random() < 0.3,
         bag=rng.random() < 0.25,
     )
@@ -162,24 +202,33 @@ def _person(
 
 def _walkers(place: World, view: View, time_s: float) -> list[Thing]:
     """People on both sidewalks, walking both ways or standing."""
-    road = place.road
     people: list[Thing] = []
-    for index, (side, way) in enumerate(((-1, 1), (-1, -1), (1, 1), (1, -1), (-1, 0), (1, 0))):
-        speed = way * (1.15 + 0.09 * index)
-        shift = speed * time_s
-        chance, step = (0.85, 6.0) if way else (0.3, 6.0)
-        for cell in _stream_cells(view.position, shift, step, 0.0):
-            rng = _rng(place.seed, 16 + index, cell)
-            if rng.random() > chance * place.walkers:
+    for index, (_, way) in enumerate(_STREAMS):
+        shift = way * (1.15 + 0.09 * index) * time_s
+        low = view.position - shift
+        for cell in _stream_cells(low, low + _WALKERS_REACH, _WALKERS_STEP):
+            person = _walker(place.seed, index, cell)
+            if person is None:
                 continue
-            share = {1: 0.28, -1: 0.52, 0: 0.78}[way]
-            lateral = side * (road.walk + road.sidewalk * share)
-            along = cell * step + rng.uniform(1.0, step - 1.0) + shift
-            if along - view.position > 75.0:
-                continue
-            facing = (0.0, float(way)) if way else (float(-side), 0.0)
-            people.append(_person(rng, lateral, along, facing, abs(shift) if way else 0.0))
+            along = person.far + shift
+            if along - view.position <= _WALKERS_REACH:
+                walked = abs(shift) + person.walked
+                people.append(replace(person, far=along, walked=walked, walking=shift != 0.0))
     return people
+
+
+@lru_cache(maxsize=4096)
+def _walker(seed: int, stream: int, cell: int) -> Person | None:
+    """Person of one cell of a stream as it stands at time 0, or None."""
+    place = world(seed)
+    rng = _rng(seed, 16 + stream, cell)
+    side, way = _STREAMS[stream]
+    if rng.random() > (0.85 if way else 0.3) * place.walkers:
+        return None
+    lateral = side * (place.road.walk + place.road.sidewalk * _LANE_SHARE[way])
+    along = cell * _WALKERS_STEP + rng.uniform(1.0, _WALKERS_STEP - 1.0)
+    facing = (0.0, float(way)) if way else (float(-side), 0.0)
+    return _person(rng, lateral, along, facing, 0.0)
 
 
 def crossings(place: World, view: View) -> tuple[float, ...]:

@@ -20,11 +20,11 @@ def _octaves(seed: int, cells: tuple[int, ...], falloff: float) -> npt.NDArray[n
         step = SIZE // count
         big = cv2.resize(padded, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
         total += falloff**level * big[2 * step : -2 * step, 2 * step : -2 * step]
-    return total / total.std()
+    return np.asarray(total / total.std(), np.float32)
 
 
 def _as_bytes(values: npt.NDArray[np.float32], spread: float) -> Bytes:
-    return np.clip(128.0 + spread * values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128.0 + spread * values, 0, 255).astype(np.uint8))
 
 
 @lru_cache(maxsize=1)

@@ -3,24 +3,27 @@
 import math
 import random
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from lipdeploy.samples._scene_canvas import VEGETATION, Canvas, Colour, Floats
+from lipdeploy.samples._scene_canvas import VEGETATION, Canvas, Colour, Floats, Sketch
 from lipdeploy.samples._scene_view import NEAR, View
-from lipdeploy.samples._scene_world import Light
+from lipdeploy.samples._scene_world import Air, Light
 
 _CORNERS = 12
+_VARIANTS = 8  # crown shapes
+_BARK: Colour = (88, 74, 60)
+_DARK_BARK: Colour = (66, 55, 46)
 _ANGLES = np.arange(_CORNERS) * (math.tau / _CORNERS)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=_VARIANTS)
 def _lumps(variant: int) -> tuple[Floats, Floats, Floats]:
     """Polygons of a unit crown: dark body, lit body and leaf clusters, (K, 12, 2)."""
     rng = random.Random(900 + variant)
-    body, lit, leaves = [(0.0, 0.0, 0.66)], [(-0.1, -0.15, 0.5)], []
+    body, lit = [(0.0, 0.0, 0.66)], [(-0.1, -0.15, 0.5)]
     for k in range(8):
         angle = math.tau * k / 8 + rng.uniform(-0.2, 0.2)
         reach = rng.uniform(0.5, 0.66)
@@ -28,10 +31,14 @@ def _lumps(variant: int) -> tuple[Floats, Floats, Floats]:
         body.append((x, y, r))
         if y < 0.25:
             lit.append((x * 0.9 - 0.08, y * 0.9 - 0.07, r * 0.72))
-    for _ in range(44):
-        angle, reach = rng.uniform(0.0, math.tau), 0.84 * math.sqrt(rng.random())
-        leaves.append((reach * math.cos(angle), 0.86 * reach * math.sin(angle), rng.uniform(0.04, 0.11)))
+    leaves = [_leaf(rng) for _ in range(44)]
     return _discs(body, rng), _discs(lit, rng), _discs(leaves, rng)
+
+
+def _leaf(rng: random.Random) -> tuple[float, float, float]:
+    """Centre and radius of a leaf cluster in a unit crown."""
+    angle, reach = rng.uniform(0.0, math.tau), 0.84 * math.sqrt(rng.random())
+    return reach * math.cos(angle), 0.86 * reach * math.sin(angle), rng.uniform(0.04, 0.11)
 
 
 def _discs(circles: list[tuple[float, float, float]], rng: random.Random) -> Floats:
@@ -42,28 +49,39 @@ def _discs(circles: list[tuple[float, float, float]], rng: random.Random) -> Flo
     return discs
 
 
+@lru_cache(maxsize=32)
+def _crown(variant: int, mirror: int) -> tuple[Floats, Floats, Floats]:
+    """Polygons of a unit crown, turned over where mirror is -1."""
+    turn = np.array([float(mirror), 1.0])
+    body, lit, leaves = _lumps(variant)
+    return body * turn, lit * turn, leaves * turn
+
+
 def _paint_crown(
-    canvas: Canvas, centre: Floats, radii: Floats, tones: tuple[Colour, ...], mirror: int, variant: int
+    canvas: Canvas,
+    centre: Floats,
+    radii: Floats,
+    tones: tuple[Colour, ...],
+    shape: tuple[Floats, Floats, Floats],
 ) -> None:
     """Paint one crown; tones are dark, lit, deep leaf and bright leaf colours."""
-    body, lit, leaves = _lumps(variant % 8)
-    size = radii * np.array([float(mirror), 1.0])
+    body, lit, leaves = shape
     if radii[0] < 3.0:
         canvas.fill_convex(centre + 0.95 * radii * _CIRCLE, tones[0], VEGETATION)
         return
-    canvas.fill_each(centre + body * size, tones[0], VEGETATION)
+    canvas.fill_each(centre + body * radii, tones[0], VEGETATION)
     if radii[0] > 5.0:
-        canvas.fill_each(centre + lit * size, tones[1], VEGETATION)
+        canvas.fill_each(centre + lit * radii, tones[1], VEGETATION)
     if radii[0] > 14.0:
         count = 44 if radii[0] > 30.0 else 22
-        canvas.fill_each(centre + leaves[:count:2] * size, tones[2], VEGETATION)
-        canvas.fill_each(centre + leaves[1:count:2] * size, tones[3], VEGETATION)
+        canvas.fill_each(centre + leaves[:count:2] * radii, tones[2], VEGETATION)
+        canvas.fill_each(centre + leaves[1:count:2] * radii, tones[3], VEGETATION)
 
 
-def _tones(colour: Colour, light: Light, depth: float) -> tuple[Colour, ...]:
+def _tones(colour: Colour, light: Light, air: Air) -> tuple[Colour, ...]:
     spread = 0.12 + 0.16 * light.sun
     gains = (0.84 - spread * 0.6, 0.92 + spread * 0.5, 0.80 - spread * 0.3, 0.96 + spread)
-    return tuple(light.shaded(colour, depth, gain) for gain in gains)
+    return tuple(air.shaded(colour, gain) for gain in gains)
 
 
 @dataclass(frozen=True)
@@ -78,45 +96,51 @@ class Tree:
     variant: int
 
     def shadow(self, view: View, light: Light) -> Floats | None:
-        """Outline of the cast shadow in pixels, shape (12, 2), or None."""
+        """Outline of the cast shadow on the road, shape (12, 3) in metres, or None."""
         if light.sun < 0.3:
             return None
         points = np.zeros((_CORNERS, 3))
         shift = -light.sun_side * 0.55 * self.height
         points[:, 0] = self.lateral + shift + 1.3 * self.radius * _CIRCLE[:, 0]
         points[:, 2] = self.far + self.radius * _CIRCLE[:, 1]
-        return view.project(points)
+        return points
 
-    def draw(self, canvas: Canvas, view: View, light: Light) -> None:
-        """Paint trunk and crown.
+    def sketch(self, view: View, light: Light) -> Sketch | None:
+        """Corners and painter of trunk and crown.
 
         Args:
-            canvas: The canvas.
             view: The camera.
             light: The light of the world.
+
+        Returns:
+            The sketch, or None when nothing can be seen.
         """
         depth = self.far - view.position
         if depth < NEAR + 0.8 or view.outside(self.lateral, 1.2 * self.radius, self.far):
-            return
+            return None
         crown = self.height - 0.85 * self.radius
         thick = 0.05 + 0.022 * self.height
         points = np.array(
             [
-                [self.lateral - thick, 0.0, self.far],
-                [self.lateral - 0.7 * thick, crown, self.far],
-                [self.lateral + 0.7 * thick, crown, self.far],
-                [self.lateral + thick, 0.0, self.far],
-                [self.lateral + 0.2 * thick, 0.0, self.far],
-                [self.lateral, crown, self.far],
+                (self.lateral - thick, 0.0, self.far),
+                (self.lateral - 0.7 * thick, crown, self.far),
+                (self.lateral + 0.7 * thick, crown, self.far),
+                (self.lateral + thick, 0.0, self.far),
+                (self.lateral + 0.2 * thick, 0.0, self.far),
+                (self.lateral, crown, self.far),
             ]
         )
-        pixels = view.project(points)
-        canvas.fill_convex(pixels[:4], light.shaded((88, 74, 60), depth), VEGETATION)
-        canvas.fill_convex(pixels[[4, 5, 2, 3]], light.shaded((66, 55, 46), depth), VEGETATION)
-        scale = view.scale(self.far)
+        return Sketch(points, partial(self._paint, light, depth, view.scale(self.far)))
+
+    def _paint(
+        self, light: Light, depth: float, scale: float, canvas: Canvas, pixels: Floats
+    ) -> None:
+        air = light.at(depth)
+        canvas.fill_convex(pixels[:4], air.shaded(_BARK), VEGETATION)
+        canvas.fill_convex(pixels[[4, 5, 2, 3]], air.shaded(_DARK_BARK), VEGETATION)
         radii = np.array([self.radius, 0.95 * self.radius]) * scale
-        tones = _tones(self.colour, light, depth)
-        _paint_crown(canvas, pixels[5], radii, tones, light.sun_side * -1, self.variant)
+        shape = _crown(self.variant % _VARIANTS, -light.sun_side)
+        _paint_crown(canvas, pixels[5], radii, _tones(self.colour, light, air), shape)
 
 
 @dataclass(frozen=True)
@@ -139,21 +163,40 @@ class Hedge:
         """Hedges cast no separate shadow."""
         return None
 
-    def draw(self, canvas: Canvas, view: View, light: Light) -> None:
-        """Paint the bushes from far to near.
+    def sketch(self, view: View, light: Light) -> Sketch | None:
+        """Centres and painter of the bushes.
 
         Args:
-            canvas: The canvas.
             view: The camera.
             light: The light of the world.
+
+        Returns:
+            The sketch, or None when nothing can be seen.
         """
         count = max(2, int(self.length / (0.9 * self.height)))
-        for step in range(count, -1, -1):
-            along = self.start + self.length * step / count
-            depth = along - view.position
-            if depth < NEAR + 0.8 or view.outside(self.lateral, self.height, along):
-                continue
-            place = np.array([self.lateral, 0.42 * self.height, along])
-            radii = np.array([0.8, 0.62]) * self.height * view.scale(along)
-            tones = _tones(self.colour, light, depth)
-            _paint_crown(canvas, view.project(place), radii, tones, 1, self.variant + step)
+        places = [(step, self.start + self.length * step / count) for step in range(count, -1, -1)]
+        bushes = [
+            (step, along)
+            for step, along in places
+            if along - view.position >= NEAR + 0.8
+            and not view.outside(self.lateral, self.height, along)
+        ]
+        if not bushes:
+            return None
+        points = np.array([(self.lateral, 0.42 * self.height, along) for _, along in bushes])
+        return Sketch(points, partial(self._paint, view, light, bushes))
+
+    def _paint(
+        self,
+        view: View,
+        light: Light,
+        bushes: list[tuple[int, float]],
+        canvas: Canvas,
+        pixels: Floats,
+    ) -> None:
+        """Paint the bushes, each a step number and a position, from far to near."""
+        size = np.array([0.8, 0.62]) * self.height
+        for (step, along), centre in zip(bushes, pixels, strict=True):
+            tones = _tones(self.colour, light, light.at(along - view.position))
+            shape = _crown((self.variant + step) % _VARIANTS, 1)
+            _paint_crown(canvas, centre, size * view.scale(along), tones, shape)

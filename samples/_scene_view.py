@@ -1,7 +1,9 @@
 """Camera that follows the road: projects road coordinates to pixels."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,10 +31,27 @@ class View:
     def heading(self) -> float:
         """Slope of the road's bend at the camera (lateral metres per metre)."""
         road = self.road
-        return road.bend / road.bend_length * math.cos(self._bend_angle())
+        return road.bend / road.bend_length * math.cos(self._bend_angle)
 
+    @cached_property
     def _bend_angle(self) -> float:
         return self.position / self.road.bend_length + self.road.bend_phase
+
+    @cached_property
+    def _bend_start(self) -> tuple[float, float]:
+        """Value and slope of the unit bend at the camera."""
+        here = self._bend_angle
+        return math.sin(here), math.cos(here) / self.road.bend_length
+
+    @cached_property
+    def _hill_angle(self) -> float:
+        return self.position / self.road.hill_length + self.road.hill_phase
+
+    @cached_property
+    def _hill_start(self) -> tuple[float, float]:
+        """Value and slope of the unit hill at the camera."""
+        here = self._hill_angle
+        return math.sin(here), math.cos(here) / self.road.hill_length
 
     def offsets(self, depth: Floats) -> tuple[Floats, Floats]:
         """Bend and rise of the road ahead relative to the camera's direction.
@@ -44,12 +63,12 @@ class View:
             Lateral shift and height of the road centre in metres, same shape.
         """
         road = self.road
-        here = self._bend_angle()
-        bend = np.sin(here + depth / road.bend_length)
-        bend -= math.sin(here) + math.cos(here) / road.bend_length * depth
-        here = self.position / road.hill_length + road.hill_phase
-        rise = np.sin(here + depth / road.hill_length)
-        rise -= math.sin(here) + math.cos(here) / road.hill_length * depth
+        value, slope = self._bend_start
+        bend = np.sin(self._bend_angle + depth / road.bend_length)
+        bend -= value + slope * depth
+        value, slope = self._hill_start
+        rise = np.sin(self._hill_angle + depth / road.hill_length)
+        rise -= value + slope * depth
         return road.bend * bend, road.hill * rise
 
     def project(self, points: Floats) -> Floats:
@@ -69,6 +88,24 @@ class View:
         pixels[..., 0] = 0.5 * self.width - 0.5 + (points[..., 0] + bend - self.lateral) * scale
         pixels[..., 1] = self.horizon - 0.5 + (self.eye - points[..., 1] - rise) * scale
         return pixels
+
+    def project_each(self, outlines: Sequence[Floats]) -> list[Floats]:
+        """Project several outlines in one go, which is far cheaper than one by one.
+
+        Args:
+            outlines: Road coordinates, each of shape (N, 3).
+
+        Returns:
+            Pixel coordinates of each outline, shape (N, 2).
+        """
+        if not outlines:
+            return []
+        pixels = self.project(np.concatenate(outlines))
+        pieces, start = [], 0
+        for outline in outlines:
+            pieces.append(pixels[start : start + len(outline)])
+            start += len(outline)
+        return pieces
 
     def scale(self, position: float) -> float:
         """Pixels per metre at a position along the road.
@@ -93,10 +130,10 @@ class View:
             True when no part of it can be seen.
         """
         depth = max(position - self.position, NEAR)
-        angle = self._bend_angle()
         road = self.road
-        bend = math.sin(angle + depth / road.bend_length) - math.sin(angle)
-        bend -= math.cos(angle) / road.bend_length * depth
+        value, slope = self._bend_start
+        bend = math.sin(self._bend_angle + depth / road.bend_length) - value
+        bend -= slope * depth
         shift = lateral + road.bend * bend - self.lateral
         return abs(shift) - reach > 0.5 * self.width / self.focal * depth
 

@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from lipdeploy.samples._scene_canvas import Colour
 
@@ -45,6 +46,32 @@ class Road:
         return self.walk + self.sidewalk
 
 
+class Air(NamedTuple):
+    """Tint and haze between the camera and one distance."""
+
+    tint: Colour
+    clear: float  # share of light that passes, 0..1
+    veil: Colour  # light that the haze adds, RGB 0..255
+
+    def shaded(self, colour: Colour, gain: float = 1.0) -> Colour:
+        """Apply tint, a brightness gain and haze to a surface colour.
+
+        Args:
+            colour: RGB, each 0..255.
+            gain: Brightness of this face, about 1.
+
+        Returns:
+            RGB, each 0..255.
+        """
+        tint, clear, veil = self
+        red = colour[0] * tint[0] * gain * clear + veil[0]
+        green = colour[1] * tint[1] * gain * clear + veil[1]
+        blue = colour[2] * tint[2] * gain * clear + veil[2]
+        if red > 255.0 or green > 255.0 or blue > 255.0:
+            return min(255.0, red), min(255.0, green), min(255.0, blue)
+        return red, green, blue
+
+
 @dataclass(frozen=True)
 class Light:
     """Lighting and weather of a world; colours are RGB 0..255."""
@@ -62,8 +89,22 @@ class Light:
     exposure: float  # overall gain
     noise: int  # standard deviation of the camera noise in grey levels
 
+    def at(self, depth: float) -> Air:
+        """Tint and haze at a distance.
+
+        Args:
+            depth: Distance from the camera in metres.
+
+        Returns:
+            What shades every surface at that distance.
+        """
+        clear = math.exp(-max(depth, 0.0) / self.haze_range)
+        veil = 1.0 - clear
+        red, green, blue = self.haze
+        return Air(self.tint, clear, (red * veil, green * veil, blue * veil))
+
     def shaded(self, colour: Colour, depth: float, gain: float = 1.0) -> Colour:
-        """Apply tint, a brightness gain and haze to a surface colour.
+        """Shade one surface colour; see `Air.shaded`.
 
         Args:
             colour: RGB, each 0..255.
@@ -73,15 +114,7 @@ class Light:
         Returns:
             RGB, each 0..255.
         """
-        clear = math.exp(-max(depth, 0.0) / self.haze_range)
-        veil = 1.0 - clear
-        red, green, blue = colour
-        tint, haze = self.tint, self.haze
-        return (
-            min(255.0, red * tint[0] * gain * clear + haze[0] * veil),
-            min(255.0, green * tint[1] * gain * clear + haze[1] * veil),
-            min(255.0, blue * tint[2] * gain * clear + haze[2] * veil),
-        )
+        return self.at(depth).shaded(colour, gain)
 
 
 @dataclass(frozen=True)
@@ -105,15 +138,88 @@ class World:
     crossing: bool  # zebra crossings with people on them
 
 
-_WEATHER: tuple[tuple[Colour, Colour, Colour, Colour, float, float, float, Colour, float], ...] = (
-    # zenith, horizon, haze, tint, haze range, sun, clouds, cloud colour, lit windows
-    ((86, 136, 196), (190, 212, 230), (188, 204, 218), (1.0, 1.0, 0.98), 330, 0.9, 0.15, (246, 247, 250), 0.0),
-    ((92, 134, 184), (196, 210, 222), (190, 202, 212), (1.0, 0.99, 0.97), 260, 0.75, 0.5, (240, 242, 246), 0.0),
-    ((158, 168, 180), (206, 211, 214), (196, 202, 206), (0.9, 0.92, 0.95), 170, 0.1, 0.85, (222, 225, 230), 0.05),
-    ((138, 146, 156), (180, 186, 190), (172, 178, 184), (0.78, 0.81, 0.86), 120, 0.0, 0.95, (196, 201, 207), 0.15),
-    ((106, 134, 176), (240, 206, 164), (222, 196, 166), (1.07, 0.95, 0.82), 210, 0.95, 0.35, (252, 226, 196), 0.06),
-    ((62, 80, 124), (206, 160, 138), (150, 134, 138), (0.68, 0.66, 0.74), 190, 0.1, 0.4, (188, 150, 146), 0.4),
-)  # fmt: skip
+class _Weather(NamedTuple):
+    """One kind of weather; `_light` varies it a little for each world."""
+
+    zenith: Colour
+    horizon: Colour
+    haze: Colour
+    tint: Colour
+    reach: float  # metres to 63 % haze
+    sun: float
+    clouds: float
+    cloud: Colour
+    lamps: float
+
+
+_WEATHER = (
+    _Weather(  # clear
+        zenith=(86, 136, 196),
+        horizon=(190, 212, 230),
+        haze=(188, 204, 218),
+        tint=(1.0, 1.0, 0.98),
+        reach=330,
+        sun=0.9,
+        clouds=0.15,
+        cloud=(246, 247, 250),
+        lamps=0.0,
+    ),
+    _Weather(  # fair
+        zenith=(92, 134, 184),
+        horizon=(196, 210, 222),
+        haze=(190, 202, 212),
+        tint=(1.0, 0.99, 0.97),
+        reach=260,
+        sun=0.75,
+        clouds=0.5,
+        cloud=(240, 242, 246),
+        lamps=0.0,
+    ),
+    _Weather(  # overcast
+        zenith=(158, 168, 180),
+        horizon=(206, 211, 214),
+        haze=(196, 202, 206),
+        tint=(0.9, 0.92, 0.95),
+        reach=170,
+        sun=0.1,
+        clouds=0.85,
+        cloud=(222, 225, 230),
+        lamps=0.05,
+    ),
+    _Weather(  # dull
+        zenith=(138, 146, 156),
+        horizon=(180, 186, 190),
+        haze=(172, 178, 184),
+        tint=(0.78, 0.81, 0.86),
+        reach=120,
+        sun=0.0,
+        clouds=0.95,
+        cloud=(196, 201, 207),
+        lamps=0.15,
+    ),
+    _Weather(  # low sun
+        zenith=(106, 134, 176),
+        horizon=(240, 206, 164),
+        haze=(222, 196, 166),
+        tint=(1.07, 0.95, 0.82),
+        reach=210,
+        sun=0.95,
+        clouds=0.35,
+        cloud=(252, 226, 196),
+        lamps=0.06,
+    ),
+    _Weather(  # dusk
+        zenith=(62, 80, 124),
+        horizon=(206, 160, 138),
+        haze=(150, 134, 138),
+        tint=(0.68, 0.66, 0.74),
+        reach=190,
+        sun=0.1,
+        clouds=0.4,
+        cloud=(188, 150, 146),
+        lamps=0.4,
+    ),
+)
 
 
 def _road(rng: random.Random) -> Road:
@@ -137,19 +243,20 @@ def _road(rng: random.Random) -> Road:
 
 
 def _light(rng: random.Random) -> Light:
-    zenith, horizon, haze, tint, reach, sun, clouds, cloud, lamps = rng.choice(_WEATHER)
+    weather = rng.choice(_WEATHER)
+    red, green, blue = weather.tint
     warm = rng.gauss(0.0, 0.025)
     return Light(
-        zenith=zenith,
-        horizon=horizon,
-        haze=haze,
-        tint=(tint[0] * (1.0 + warm), tint[1], tint[2] * (1.0 - warm)),
-        haze_range=reach * rng.uniform(0.8, 1.3),
-        sun=sun,
+        zenith=weather.zenith,
+        horizon=weather.horizon,
+        haze=weather.haze,
+        tint=(red * (1.0 + warm), green, blue * (1.0 - warm)),
+        haze_range=weather.reach * rng.uniform(0.8, 1.3),
+        sun=weather.sun,
         sun_side=rng.choice((-1, 1)),
-        clouds=min(1.0, max(0.0, clouds + rng.uniform(-0.15, 0.15))),
-        cloud=cloud,
-        lamps=lamps,
+        clouds=min(1.0, max(0.0, weather.clouds + rng.uniform(-0.15, 0.15))),
+        cloud=weather.cloud,
+        lamps=weather.lamps,
         exposure=rng.uniform(0.86, 1.14),
         noise=rng.choice((1, 2, 3, 5)),
     )

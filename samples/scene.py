@@ -7,16 +7,17 @@ people along. Everything is a pure function of seed, time and size.
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.samples._scene_canvas import Canvas
 from lipdeploy.samples._scene_ground import ground_top, paint_ground
 from lipdeploy.samples._scene_lens import exposed
-from lipdeploy.samples._scene_placement import crossings, things
+from lipdeploy.samples._scene_placement import Thing, crossings, things
 from lipdeploy.samples._scene_sky import paint_sky, paint_skyline
-from lipdeploy.samples._scene_view import view
-from lipdeploy.samples._scene_world import world
+from lipdeploy.samples._scene_view import View, view
+from lipdeploy.samples._scene_world import World, world
 
 CLASS_NAMES: tuple[str, ...] = (
     "sky",
@@ -66,10 +67,18 @@ def render(seed: int, time_s: float, height: int, width: int, *, noise: bool = T
     paint_skyline(canvas, camera, place, float(ground_top(camera)))
     ordered = things(place, camera, time_s)
     cast = (thing.shadow(camera, place.light) for thing in ordered)
-    shadows = [outline for outline in cast if outline is not None]
+    shadows = camera.project_each([outline for outline in cast if outline is not None])
     paint_ground(canvas, camera, place, shadows, crossings(place, camera))
-    for thing in ordered:
-        thing.draw(canvas, camera, place.light)
-    colours = np.ascontiguousarray(canvas.pixels[..., :3])
-    image = exposed(colours, place, time_s, noise)
-    return Frame(image, np.ascontiguousarray(canvas.pixels[..., 3]))
+    _paint_things(canvas, camera, place, ordered)
+    colours = np.asarray(cv2.cvtColor(canvas.pixels, cv2.COLOR_RGBA2RGB), np.uint8)
+    labels = np.asarray(cv2.extractChannel(canvas.pixels, 3), np.uint8)
+    return Frame(exposed(colours, place, time_s, noise), labels)
+
+
+def _paint_things(canvas: Canvas, camera: View, place: World, ordered: list[Thing]) -> None:
+    """Paint things from far to near; one call projects the corners of all of them."""
+    drawn = (thing.sketch(camera, place.light) for thing in ordered)
+    sketches = [sketch for sketch in drawn if sketch is not None]
+    outlines = camera.project_each([sketch.points for sketch in sketches])
+    for sketch, pixels in zip(sketches, outlines, strict=True):
+        sketch.paint(canvas, pixels)

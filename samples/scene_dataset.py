@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
+import numpy.typing as npt
 import yaml
 
-from lipdeploy.samples.scene import CLASS_NAMES, render
+from lipdeploy.samples.scene import CLASS_NAMES, SMALLEST, render
 
 JPEG_QUALITY = 95
 LONGEST_DRIVE_S = 60.0
@@ -35,8 +36,13 @@ def write_dataset(
         Path of data.yaml.
 
     Raises:
-        ValueError: a size below 32 pixels or a seed out of range.
+        ValueError: a negative count, a size below 32 pixels or a seed out of range.
+        OSError: a file cannot be written.
     """
+    if min(train, val) < 0:
+        raise ValueError(f"counts are {train} and {val}; expected 0 or more")
+    if min(height, width) < SMALLEST:
+        raise ValueError(f"size is {height}x{width}; expected at least {SMALLEST}x{SMALLEST}")
     if not 0 <= seed <= 9:
         raise ValueError(f"seed is {seed}; expected 0..9")
     _write_split(folder, "train", train, seed * 1_000_000, height, width)
@@ -63,10 +69,15 @@ def _write_split(
         time_s = float(np.random.default_rng(world).uniform(0.0, LONGEST_DRIVE_S))
         frame = render(world, time_s, height, width)
         name = f"scene_{index:05d}"
-        image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+        image = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), np.uint8)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        cv2.imwrite(str(folder / "images" / split / f"{name}.jpg"), image, quality)
-        cv2.imwrite(str(folder / "masks" / split / f"{name}.png"), frame.mask)
+        _write(folder / "images" / split / f"{name}.jpg", image, quality)
+        _write(folder / "masks" / split / f"{name}.png", frame.mask, [])
+
+
+def _write(path: Path, pixels: npt.NDArray[np.uint8], options: list[int]) -> None:
+    if not cv2.imwrite(str(path), pixels, options):
+        raise OSError(f"{path} cannot be written; is the disk full?")
 
 
 @click.command()

@@ -40,7 +40,7 @@ def cheapest_pixels_objective(eps: float) -> Objective:
 
 
 def l2_attack(
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
     eps: float,

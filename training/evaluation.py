@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
-from lipdeploy.core.dataset import IGNORE
+from lipdeploy.core.certificate import margin_from_logits, radius_from_margin
+from lipdeploy.core.metrics import confusion_matrix, mean_iou, robustness
 from lipdeploy.training.data.examples import Examples, tensors
 
 EPS = (0.1, 0.25)
@@ -21,7 +21,7 @@ class Metrics:
     """Validation figures in 0..1; `crpa` maps eps to the mean over images.
 
     CRPA here assumes L = 1 and float32 logits: a guide for training. The figure to quote is that
-    of the exported file.
+    of the exported file, from `lipdeploy certify`.
     """
 
     pixel_accuracy: float
@@ -42,41 +42,27 @@ class Metrics:
 
 @torch.no_grad()
 def evaluate(network: nn.Module, examples: Examples, batch: int, device: torch.device) -> Metrics:
-    """Evaluate in evaluation mode and restore the mode."""
+    """Evaluate in evaluation mode and restore the mode.
+
+    Raises:
+        ValueError: there are no examples.
+    """
+    if not len(examples):
+        raise ValueError("no examples to evaluate")
     was_training = network.training
     network.eval()
-    confusion: np.ndarray | None = None
+    confusion = np.zeros((), np.int64)
     robust: list[list[float]] = []
     for i in range(0, len(examples), batch):
         images, labels = tensors(examples.images[i : i + batch], examples.masks[i : i + batch])
         logits = network(images.to(device)).float().cpu().numpy()
         for scores, truth in zip(logits, labels.numpy(), strict=True):
-            counts = _confusion(scores.argmax(0), truth, scores.shape[0])
-            confusion = counts if confusion is None else confusion + counts
-            robust.append(_crpa(scores, truth))
+            predicted = scores.argmax(0)
+            radius = radius_from_margin(margin_from_logits(scores), 1.0)
+            confusion = confusion + confusion_matrix(truth, predicted, len(scores))
+            shares = robustness(truth, predicted, radius, np.array(EPS))
+            robust.append([share.crpa for share in shares])
     network.train(was_training)
-    if confusion is None:
-        raise ValueError("no examples to evaluate")
     crpa = dict(zip(EPS, np.mean(robust, 0).tolist(), strict=True))
-    return Metrics(float(np.trace(confusion) / confusion.sum()), miou(confusion), crpa)
-
-
-def _confusion(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
-    known = truth != IGNORE
-    joint = truth[known] * classes + predicted[known]
-    return np.bincount(joint, minlength=classes**2).reshape(classes, classes)
-
-
-def miou(confusion: np.ndarray) -> float:
-    """Mean intersection over union of the classes that occur, from (truth, prediction) counts."""
-    hit = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return float(np.mean(hit[union > 0] / union[union > 0]))
-
-
-def _crpa(scores: np.ndarray, truth: np.ndarray) -> list[float]:
-    known = truth != IGNORE
-    radius = radius_from_margin(margin_from_logits(scores), 1.0)
-    radius = np.where(scores.argmax(0) == truth, radius, 0.0)[known]
-    flips = count_flips(radius, np.array(EPS))
-    return [float(v) for v in 1 - flips / max(1, radius.size)]
+    accuracy = float(np.trace(confusion) / max(1, confusion.sum()))
+    return Metrics(accuracy, mean_iou(confusion), crpa)

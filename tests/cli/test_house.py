@@ -94,7 +94,9 @@ def test_help_imports_no_room_and_no_command() -> None:
 
 
 def test_every_command_module_is_in_the_table() -> None:
-    modules = {p.stem for p in (PACKAGE / "cli").glob("*.py")} - {"__init__", "lazy_group"}
+    files = (PACKAGE / "cli").glob("*.py")
+    modules = {p.stem for p in files if "\n@click.command(" in p.read_text(encoding="utf-8")}
+    assert modules
     assert modules <= set(COMMANDS)
 
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lipdeploy.core.dataset import Pair, read_image, read_mask
+from lipdeploy.core.dataset import Pair, read_pair
 from lipdeploy.training.data.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images (N, H, W, 3) and masks (N, H, W), uint8, resized once.
-
-    Images are resized by area (or bilinearly when enlarged), masks by nearest neighbour.
-    """
+    """Images (N, H, W, 3) and masks (N, H, W), uint8, resized once as `certify` does."""
 
     images: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.uint8]
@@ -35,12 +31,7 @@ class Examples:
         images = np.empty((len(pairs), height, width, 3), np.uint8)
         masks = np.empty((len(pairs), height, width), np.uint8)
         for i, pair in enumerate(pairs):
-            image = read_image(pair.image)
-            mask = read_mask(pair.mask, classes, image.shape[:2])
-            shrinks = image.shape[0] * image.shape[1] > height * width
-            area = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            images[i] = cv2.resize(image, (width, height), interpolation=area)
-            masks[i] = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+            images[i], masks[i] = read_pair(pair, classes, height, width)
         return cls(images, masks)
 
     def __len__(self) -> int:

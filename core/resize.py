@@ -1,4 +1,4 @@
-"""Resizing a frame to the network's input, and what that does to an l2 budget.
+"""Resizing an image to the network's input, and what that does to an l2 budget.
 
 The interpolation is linear and separable, so its operator norm is the product of the norms of two
 small matrices. Its result is rounded to 8 bits, though, which alone moves the image by up to
@@ -29,6 +29,12 @@ def resized(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
         return image
     how = interpolation_of((image.shape[0], image.shape[1]), (height, width))
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+
+def resized_labels(labels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Class ids at the network's size, by nearest neighbour: (h, w) to (height, width)."""
+    how = cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=how), np.uint8)
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipdeploy.runtime.resize import eps_at_source, interpolation_of, resize_norm, resized
+from lipdeploy.core.resize import eps_at_source, interpolation_of, resize_norm, resized
 
 SIZES = [
     ((12, 10), (6, 5)),
