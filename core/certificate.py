@@ -50,6 +50,11 @@ def radius_from_margin(
     return np.where(usable > 0, usable * factor, 0.0)
 
 
+def rounding_inflation(pixels: int) -> float:
+    """Factor on a squared budget that covers the float64 rounding of a sum over `pixels`."""
+    return 1.0 + 4 * (pixels + 4) * _UNIT_ROUNDOFF
+
+
 def count_flips(radius: FloatArray, eps: float | FloatArray) -> npt.NDArray[np.int64]:
     """Upper bound on the number of pixels that a perturbation of l2 norm `eps` can change.
 
@@ -67,7 +72,7 @@ def count_flips(radius: FloatArray, eps: float | FloatArray) -> npt.NDArray[np.i
     """
     cost = np.sort(np.square(np.asarray(radius, np.float64)), axis=None)
     total = np.cumsum(cost)
-    inflation = 1.0 + 4 * (cost.size + 4) * _UNIT_ROUNDOFF
+    inflation = rounding_inflation(cost.size)
     with np.errstate(over="ignore"):  # an infinite budget buys every finite pixel
         budget = np.square(np.asarray(eps, np.float64)) * inflation
     finite = int(np.isfinite(total).sum())
@@ -116,6 +121,6 @@ def flips_by_segment(
     edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(number))
     for start, stop in itertools.pairwise(edges.tolist()):
         total = np.cumsum(cost[start:stop])
-        budget = eps * eps * (1.0 + 4 * (stop - start + 4) * _UNIT_ROUNDOFF)
+        budget = eps * eps * rounding_inflation(stop - start)
         flips[number[start]] = np.searchsorted(total, budget, side="right")
     return flips

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.certificate import count_flips
 from lipdeploy.core.dataset import IGNORE
+from lipdeploy.core.objectives import correct_radii, kept_share, pixelwise_share
 
 Labels = npt.NDArray[np.integer]
 
@@ -60,10 +60,11 @@ def robustness(
     """
     known = truth != IGNORE
     stable = radius[known]
-    correct = np.where(predicted == truth, radius, 0.0)[known]
-    pixels = max(1, stable.size)
-    flips = [count_flips(each, eps) / pixels for each in (correct, stable)]
-    alone = [np.array([(each <= e).sum() for e in eps]) / pixels for each in (correct, stable)]
-    return [
-        Robustness(*(float(1 - column[i]) for column in (*flips, *alone))) for i in range(len(eps))
-    ]
+    correct = correct_radii(stable, predicted[known], truth[known])
+    columns = (
+        kept_share(correct, eps),
+        kept_share(stable, eps),
+        pixelwise_share(correct, eps),
+        pixelwise_share(stable, eps),
+    )
+    return [Robustness(*map(float, row)) for row in zip(*columns, strict=True)]

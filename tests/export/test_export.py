@@ -80,10 +80,10 @@ def test_attack_inside_the_radius_changes_nothing(tmp_path: Path) -> None:
     The adversary moves real-valued images; the file takes bytes, so the moved image is scored in
     float64 on the stored graph.
     """
-    path = export_to(tmp_path / "m.onnx", 64, 64)
+    path = export_to(tmp_path / "m.onnx", 32, 32)
     graph = Graph(load_model(path))
     white_box, exact = TorchGraph(graph), TorchGraph(graph, torch.float64)
-    frames = np.stack(list(synthetic_frames(50, 64, 64, seed=5)))
+    frames = np.stack(list(synthetic_frames(50, 32, 32, seed=5)))
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     with open_session(path) as session:
         for eps in (0.1, 0.5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,23 +59,65 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(found.metrics(), indent=2), encoding="utf-8")
     found.write_rows(folder / "per_image.csv")
-    click.echo(_table(found))
+    click.echo(_tables(found))
     click.echo(f"Results saved to {folder}")
     return 0
 
 
-def _table(found: Evaluation) -> str:
+def _tables(found: Evaluation) -> str:
     metrics = found.metrics()
     level = metrics["level"]
-    lines = [
+    head = (
         f"{metrics['images']} images, pixel accuracy {metrics['pixel_accuracy']:.4f}, "
-        f"mIoU {metrics['miou']:.4f}, L <= {metrics['lipschitz']:.6f}",
-        f"level {level}: {LEVEL_MEANING[level]}",
-        f"{'eps (l2)':>9}  {'CRPA':>7}  {'CRS':>7}  {'CRPA pixelwise':>14}  {'CRS pixelwise':>13}",
+        f"mIoU {metrics['miou']:.4f}, L <= {metrics['lipschitz']:.6f}\n"
+        f"level {level}: {LEVEL_MEANING[level]}"
+    )
+    return "\n\n".join([head, _shares(metrics), *_classes(metrics), _budgets(metrics)])
+
+
+def _shares(metrics: dict[str, Any]) -> str:
+    lines = [
+        "Q1: least share of pixels, whatever the perturbation up to eps (mean over images)",
+        f"{'eps (l2)':>10}  {'CRPA':>7}  {'CRS':>7}  {'pixelwise CRPA':>14}  {'pixelwise CRS':>13}",
     ]
     for eps, row in metrics["eps"].items():
         lines.append(
-            f"{eps:>9}  {row['crpa']:7.4f}  {row['crs']:7.4f}  "
+            f"{eps:>10}  {row['crpa']:7.4f}  {row['crs']:7.4f}  "
             f"{row['pixelwise_crpa']:14.4f}  {row['pixelwise_crs']:13.4f}"
         )
     return "\n".join(lines)
+
+
+def _classes(metrics: dict[str, Any]) -> list[str]:
+    return [
+        _by_class(metrics, "Q1: largest FNR (mean over images with the class)", "worst_fnr"),
+        _by_class(metrics, "Q1: least class IoU over the data set", "worst_iou_dataset"),
+    ]
+
+
+def _by_class(metrics: dict[str, Any], title: str, key: str) -> str:
+    budgets = list(metrics["eps"])
+    labels = list(metrics["eps"][budgets[0]][key])
+    lines = [title, f"{'class':>16}  " + "  ".join(f"{'eps ' + e:>9}" for e in budgets)]
+    for label in labels:
+        cells = (metrics["eps"][e][key][label] for e in budgets)
+        lines.append(f"{label:>16}  " + "  ".join(f"{_cell(c):>9}" for c in cells))
+    return "\n".join(lines)
+
+
+def _budgets(metrics: dict[str, Any]) -> str:
+    q2 = metrics["q2"]
+    lines = [
+        "Q2: least eps that gets there (mean over images)",
+        f"{'half of the predictions changed (stability@50)':>48}  {_cell(q2['stability50']):>9}",
+    ]
+    for gamma, value in q2["accuracy"].items():
+        lines.append(f"{f'pixel accuracy down to {gamma}':>48}  {_cell(value):>9}")
+    for label, row in q2["fnr"].items():
+        for gamma, value in row.items():
+            lines.append(f"{f'FNR of {label} up to {gamma}':>48}  {_cell(value):>9}")
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
