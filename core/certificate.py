@@ -11,14 +11,12 @@ as flipped.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.floating]
-IntArray = npt.NDArray[np.integer]
 
 _UNIT_ROUNDOFF = 2.0**-53
 
@@ -93,34 +91,3 @@ def budget_for_flips(radius: FloatArray, flips: int) -> float:
         return math.inf
     smallest = np.partition(cost, flips - 1)[:flips]
     return math.sqrt(math.fsum(smallest)) * (1.0 - 8 * _UNIT_ROUNDOFF)
-
-
-def flips_by_segment(
-    segment: IntArray, radius: FloatArray, eps: float, segments: int
-) -> npt.NDArray[np.int64]:
-    """`count_flips` of every segment on its own, each against the whole budget `eps`.
-
-    Args:
-        segment: segment number of each pixel, 0..segments-1; negative pixels are left out.
-        radius: radius of each pixel, same shape.
-        eps: budget, >= 0.
-        segments: number of segments.
-
-    Returns:
-        Counts, shape (segments,).
-
-    Source: Sec. 4.2 of the paper, stability on subsets.
-    """
-    # A pixel whose own radius exceeds eps can never be bought: only the others need the sort.
-    within = (radius <= eps) & (segment >= 0)
-    number = segment[within]
-    cost = np.square(np.asarray(radius, np.float64)[within])
-    order = np.lexsort((cost, number))
-    number, cost = number[order], cost[order]
-    flips = np.zeros(segments, np.int64)
-    edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(number))
-    for start, stop in itertools.pairwise(edges.tolist()):
-        total = np.cumsum(cost[start:stop])
-        budget = eps * eps * rounding_inflation(stop - start)
-        flips[number[start]] = np.searchsorted(total, budget, side="right")
-    return flips

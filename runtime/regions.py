@@ -9,17 +9,15 @@ Source: Massena et al. 2025, Sec. 4.2, Eq. 11 and 14.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.certificate import budget_for_flips, count_flips
+from lipdeploy.core.segments import certify_segments
 
 _CONNECTIVITY = 4
-_BUDGETS = 50
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Region:
         bbox: x, y, width, height in pixels, at the network's resolution.
         flips: upper bound on its pixels that a perturbation of norm eps can change.
         budget: lower bound on the l2 norm that changes more than a share 1 - keep of it;
-            None where it was not computed (beyond the largest 50).
+            infinite where keep is 0.
         stable: whether `flips` leaves a share `keep` of it in place.
     """
 
@@ -40,7 +38,7 @@ class Region:
     area: int
     bbox: tuple[int, int, int, int]
     flips: int
-    budget: float | None
+    budget: float
     stable: bool
 
 
@@ -80,26 +78,28 @@ def find_regions(
         min_area: smaller regions are never stable.
     """
     found = _segments(mask, max(1, min_area))
-    segment, boxes = found.number, found.boxes
-    order = np.argsort(-boxes[:, cv2.CC_STAT_AREA], kind="stable").tolist()
-    regions = []
-    is_stable = np.zeros(len(boxes) + 1, np.bool_)  # the last is looked up for tiny regions, as -1
-    for rank, number in enumerate(order):
-        x, y, width, height, area = boxes[number].tolist()
-        allowed = math.floor((1 - keep) * area)
-        inside = _radii(segment, radius, (x, y, width, height), number)
-        count = _flips(inside, eps)
-        budget = budget_for_flips(inside, allowed + 1) if rank < _BUDGETS else None
-        # Two roundings of one statement: both must hold.
-        stable = count <= allowed and (budget is None or budget > eps)
-        is_stable[number] = stable
-        box = (x, y, width, height)
-        regions.append(Region(found.classes[number], area, box, count, budget, stable))
+    boxes = found.boxes
+    allowed = np.floor((1 - keep) * boxes[:, cv2.CC_STAT_AREA]).astype(np.int64)
+    certified = certify_segments(found.number, radius, eps, allowed + 1)
+    # Two roundings of one statement: both must hold.
+    stable = (certified.flips <= allowed) & (certified.budget > eps)
+    order = np.argsort(-boxes[:, cv2.CC_STAT_AREA], kind="stable")
+    regions = tuple(
+        Region(
+            class_id=found.classes[k],
+            area=int(certified.area[k]),
+            bbox=tuple(boxes[k, :4].tolist()),
+            flips=int(certified.flips[k]),
+            budget=float(certified.budget[k]),
+            stable=bool(stable[k]),
+        )
+        for k in order.tolist()
+    )
     return RegionMap(
-        regions=tuple(regions),
+        regions=regions,
         tiny_count=found.tiny_count,
-        tiny_area=int((segment < 0).sum()),
-        stable=is_stable[segment],
+        tiny_area=int((found.number < 0).sum()),
+        stable=np.append(stable, False)[found.number],  # tiny regions look up the last, as -1
         class_share=_class_share(mask, radius, eps),
     )
 
@@ -136,25 +136,9 @@ def _segments(mask: npt.NDArray[np.uint8], min_area: int) -> _Segments:
     return _Segments(number, np.concatenate(boxes), classes, tiny_count)
 
 
-def _radii(
-    segment: npt.NDArray[np.int32],
-    radius: npt.NDArray[np.float32],
-    box: tuple[int, int, int, int],
-    number: int,
-) -> npt.NDArray[np.float32]:
-    x, y, width, height = box
-    window = np.s_[y : y + height, x : x + width]
-    return np.asarray(radius[window][segment[window] == number])
-
-
-def _flips(radius: npt.NDArray[np.float32], eps: float) -> int:
-    # A pixel whose own radius exceeds eps can never be bought: only the others need the sort.
-    return int(count_flips(radius[radius <= eps], eps))
-
-
 def _class_share(
     mask: npt.NDArray[np.uint8], radius: npt.NDArray[np.float32], eps: float
 ) -> dict[int, float]:
-    present = np.flatnonzero(np.bincount(mask.ravel())).tolist()
-    radii = {class_id: radius[mask == class_id] for class_id in present}
-    return {class_id: 1 - _flips(r, eps) / r.size for class_id, r in radii.items()}
+    classes = int(mask.max(initial=0)) + 1
+    found = certify_segments(mask, radius, eps, np.ones(classes, np.int64))
+    return {int(k): 1.0 - float(found.flips[k] / found.area[k]) for k in np.flatnonzero(found.area)}

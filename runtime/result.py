@@ -109,6 +109,6 @@ class Result:
         return {"regions": regions, "tiny_regions": tiny}
 
 
-def _finite(budget: float | None) -> float | None:
-    """JSON has no infinity: null where no budget was computed, or none suffices."""
-    return budget if budget is not None and math.isfinite(budget) else None
+def _finite(budget: float) -> float | None:
+    """JSON has no infinity: null where no budget suffices."""
+    return budget if math.isfinite(budget) else None

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from lipdeploy.core.certificate import (
     budget_for_flips,
     count_flips,
-    flips_by_segment,
     margin_from_logits,
     radius_from_margin,
 )
@@ -49,18 +48,6 @@ def test_budget_for_flips_is_the_cheapest_subset(radii: list[float], flips: int)
     exact = min(math.sqrt(sum(r * r for r in subset)) for subset in subsets)
     assert found <= exact
     assert found == pytest.approx(exact, rel=1e-12)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 24)), min_size=1, max_size=12), EPS)
-def test_flips_by_segment_counts_each_segment_alone(
-    pixels: list[tuple[int, int]], eps: float
-) -> None:
-    segment = np.array([s for s, _ in pixels])
-    radius = np.array([k / 8 for _, k in pixels])
-    found = flips_by_segment(segment, radius, eps, 4)
-    for s in range(4):
-        assert found[s] == int(count_flips(radius[segment == s], eps))
 
 
 def test_many_budgets_at_once_and_monotone() -> None:
