@@ -37,6 +37,7 @@ class ImageRow:
     """One image.
 
     Attributes:
+        index: place of the image in the split.
         name: file name.
         pixels: labelled pixels.
         pixel_accuracy: clean accuracy.
@@ -44,6 +45,7 @@ class ImageRow:
             `fnr_budget@0.7/polyp`; keys of classes that do not occur are missing.
     """
 
+    index: int
     name: str
     pixels: int
     pixel_accuracy: float
@@ -60,7 +62,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
     frontiers: dict[str, list[IouFrontier]] = field(default_factory=dict)
 
-    def add(self, name: str, truth: Truth, found: Prediction) -> None:
+    def add(self, index: int, name: str, truth: Truth, found: Prediction) -> None:
         """Certify one prediction against its labels."""
         classes = len(self.manifest.class_names)
         counts = confusion_matrix(truth, found.mask, classes)
@@ -75,7 +77,7 @@ class Evaluation:
                     figures[f"worst_iou@{eps}/{label}"] = each.worst()
         labelled = int((truth != IGNORE).sum())
         accuracy = float(np.trace(counts) / max(1, labelled))
-        self.rows.append(ImageRow(name, labelled, accuracy, figures))
+        self.rows.append(ImageRow(index, name, labelled, accuracy, figures))
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json` of the contract; means over images unless the key says otherwise."""
@@ -159,11 +161,15 @@ def _class_figures(
 
 
 def evaluate(
-    session: Session, pairs: Sequence[Pair], eps: Sequence[float], progress: Callable[[int], object]
+    session: Session,
+    pairs: Sequence[tuple[int, Pair]],
+    eps: Sequence[float],
+    progress: Callable[[int], object],
 ) -> Evaluation:
     """Run every image through the file and certify its prediction against the labels.
 
-    Images are resized to the network's input; budgets are l2 norms there.
+    Images are resized to the network's input; budgets are l2 norms there. `pairs` carry their place
+    in the split.
 
     Raises:
         InputError: no budgets, or data that cannot be read.
@@ -172,8 +178,9 @@ def evaluate(
         raise InputError("nothing to certify: give at least one image and one --eps")
     manifest = session.manifest
     evaluation = Evaluation(manifest, tuple(eps))
-    for pair in pairs:
+    for index, pair in pairs:
         image, truth = read_pair(pair, len(manifest.class_names), manifest.height, manifest.width)
-        evaluation.add(pair.image.name, truth, session.infer(image, [0.0] * manifest.budgets))
+        found = session.infer(image, [0.0] * manifest.budgets)
+        evaluation.add(index, pair.image.name, truth, found)
         progress(1)
     return evaluation

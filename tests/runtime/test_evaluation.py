@@ -117,3 +117,32 @@ def test_level_none_is_refused(data: Path, tmp_path: Path) -> None:
     args = ["certify", str(path), "--data", str(data), "--project", str(tmp_path)]
     assert main(args) == 3
     assert main([*args, "--unverified"]) == 0
+
+
+def test_shards_merge_to_the_figures_of_one_run(data: Path, model: Path, tmp_path: Path) -> None:
+    args = ["certify", str(model), "--data", str(data), "--project", str(tmp_path)]
+    assert main([*args, "--name", "whole"]) == 0
+    for i in (2, 1):
+        assert main([*args, "--name", "parts", "--shard", f"{i}/2"]) == 0
+    merge = ["certify", "--merge", "--project", str(tmp_path), "--name", "parts"]
+    assert main(merge) == 0
+    for name in ("metrics.json", "per_image.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "parts" / name).read_text()
+
+
+def test_shards_that_do_not_make_a_whole(
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["certify", str(model), "--data", str(data), "--project", str(tmp_path), "--name", "p"]
+    merge = ["certify", "--merge", "--project", str(tmp_path), "--name", "p"]
+    assert main(merge) == 2
+    assert main([*args, "--shard", "1/3"]) == 0
+    assert main(merge) == 2
+    assert "missing shard-000002-of-000003.json" in capsys.readouterr().err
+    assert main([*args, "--shard", "4/3"]) == 2
+    assert main([*args[:1], "--name", "p"]) == 2
+    (tmp_path / "p/shard-000001-of-000003.json").write_text("{")
+    assert main([*args, "--shard", "2/3"]) == 0
+    assert main([*args, "--shard", "3/3"]) == 0
+    assert main(merge) == 2
+    assert "not a whole shard" in capsys.readouterr().err

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lipdeploy.core.dataset import load_dataset
+from lipdeploy.core.dataset import Dataset, load_dataset
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import LEVEL_MEANING
 from lipdeploy.runtime.evaluation import Evaluation, evaluate
 from lipdeploy.runtime.session import checked_eps, open_session
+from lipdeploy.runtime.shards import merge, parse_shard, shard_file, write_shard
 
 HELP = """Certify a model file on a labelled split: the worst accuracy under any perturbation.
 
 Runs the file itself; eps is an l2 norm at the network's input, images in [0, 1]. Writes
-metrics.json and per_image.csv to runs/certify/NAME.
+metrics.json and per_image.csv to runs/certify/NAME. `--shard i/n` certifies every n-th image and
+leaves a shard there; `certify --merge` joins all of them into the figures of one run.
 
 \b
 Example: lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
@@ -25,43 +28,71 @@ Example: lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
 
 
 @click.command(help=HELP)
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set YAML file.")
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--data", type=click.Path(path_type=Path), help="Data set YAML file.")
 @click.option("--split", default="val", show_default=True)
 @click.option("--eps", type=float, multiple=True, default=(0.1, 0.25), show_default=True)
+@click.option("--shard", metavar="I/N", help="Certify part I of N only.")
+@click.option("--merge", "merging", is_flag=True, help="Join the shards of this --name.")
 @click.option("--project", type=click.Path(path_type=Path), default=Path("runs/certify"))
-@click.option("--name", default="exp", show_default=True)
+@click.option("--name", default="exp", show_default=True, help="Run folder under --project.")
 @click.option("--unverified", is_flag=True, help="Run a model of level none.")
 def command(
-    model: Path,
-    data: Path,
+    model: Path | None,
+    data: Path | None,
     split: str,
     eps: tuple[float, ...],
+    shard: str | None,
+    merging: bool,
     project: Path,
     name: str,
     unverified: bool,
 ) -> int:
     """Certify a model file on a labelled split."""
+    folder = project / name
+    if merging:
+        _write(merge(folder), folder)
+        return 0
+    if model is None or data is None:
+        raise InputError("certify needs a MODEL and --data, or --merge")
+    part = parse_shard(shard) if shard else (1, 1)
     budgets = tuple(sorted({checked_eps(value) for value in eps}))
-    dataset = load_dataset(data)
-    pairs = dataset.pairs(split)
+    found = _evaluate(model, load_dataset(data), split, budgets, part, unverified)
+    folder.mkdir(parents=True, exist_ok=True)
+    if shard is None:
+        _write(found, folder)
+        return 0
+    write_shard(shard_file(folder, part), found)
+    click.echo(f"Results saved to {shard_file(folder, part)}; join them with --merge")
+    return 0
+
+
+def _evaluate(
+    model: Path,
+    dataset: Dataset,
+    split: str,
+    eps: tuple[float, ...],
+    shard: tuple[int, int],
+    unverified: bool,
+) -> Evaluation:
+    pairs = list(enumerate(dataset.pairs(split)))[shard[0] - 1 :: shard[1]]
     with open_session(model) as session:
         if session.manifest.numerics.level == "none" and not unverified:
             raise VerificationError(f"{model} has level none; export it anew or pass --unverified")
         if session.manifest.class_names != dataset.class_names:
             raise InputError(
                 f"{model} has classes {', '.join(session.manifest.class_names)}; "
-                f"{data} has {', '.join(dataset.class_names)}; they must be the same"
+                f"{dataset.source} has {', '.join(dataset.class_names)}; they must be the same"
             )
-        with click.progressbar(length=len(pairs), label="certifying") as bar:
-            found = evaluate(session, pairs, budgets, bar.update)
-    folder = project / name
-    folder.mkdir(parents=True, exist_ok=True)
+        with click.progressbar(length=len(pairs), label="certifying", file=sys.stderr) as bar:
+            return evaluate(session, pairs, eps, bar.update)
+
+
+def _write(found: Evaluation, folder: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps(found.metrics(), indent=2), encoding="utf-8")
     found.write_rows(folder / "per_image.csv")
     click.echo(_tables(found))
-    click.echo(f"Results saved to {folder}")
-    return 0
+    click.echo(f"\nResults saved to {folder}")
 
 
 def _tables(found: Evaluation) -> str:
