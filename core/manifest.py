@@ -145,7 +145,7 @@ def _parse(metadata: Mapping[str, str]) -> Manifest:
             for e in value("lipschitz_layers")
         ),
         preprocessing_lipschitz=float(value("preprocessing_lipschitz")),
-        numerics=Numerics(**value("numerics")),
+        numerics=_numerics(value("numerics")),
         weights_sha256=str(value("weights_sha256")),
         metrics=dict(value("metrics")),
         training=dict(value("training")),
@@ -155,11 +155,17 @@ def _parse(metadata: Mapping[str, str]) -> Manifest:
     )
 
 
+def _numerics(fields: Mapping[str, Any]) -> Numerics:
+    precision, slack, level = str(fields["precision"]), float(fields["slack"]), fields["level"]
+    return Numerics(precision, slack, level, dict(fields["evidence"]))
+
+
 def _check(manifest: Manifest, source: str) -> None:
     numbers = (manifest.lipschitz, manifest.numerics.slack)
     problems = [
         (manifest.schema != SCHEMA, f"schema {manifest.schema}, this version reads {SCHEMA}"),
         (manifest.norm != "l2", f"norm {manifest.norm!r}, expected 'l2'"),
+        (manifest.domain != "[0,1]", f"domain {manifest.domain!r}, expected '[0,1]'"),
         (manifest.numerics.level not in LEVELS, f"level {manifest.numerics.level!r}"),
         (len(manifest.class_names) < 2, f"{len(manifest.class_names)} classes, expected 2 or more"),
         (not all(math.isfinite(n) for n in numbers), f"numbers that are not finite: {numbers}"),

@@ -65,7 +65,8 @@ def certify_segments(
     total = np.concatenate([[0], np.cumsum((np.square(clipped) * scale).astype(np.int64))])
     stop = np.cumsum(sizes)
     start = stop - sizes
-    spend = math.ceil(min(eps, 2.0 * LARGEST_RADIUS * math.sqrt(key.size + 1)) ** 2 * scale) + 1
+    within = min(eps, 2.0 * LARGEST_RADIUS * math.sqrt(key.size + 1))
+    spend = math.ceil(within**2 * (1.0 + 2.0**-50) * scale) + 1
     limit = np.minimum(total[start] + min(spend, 2**62), total[-1])
     flips = np.searchsorted(total, limit, side="right") - 1 - start
     reached = np.minimum(start + needed, total.size - 1)

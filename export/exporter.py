@@ -33,6 +33,7 @@ from lipdeploy.export.verifier.parity import (
 )
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.verification import Verification, verify
+from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
 from lipdeploy.training.network import LipDeepLabV3
@@ -102,10 +103,9 @@ def export(
 def _check_request(checkpoint: Checkpoint, request: Request) -> None:
     stride = checkpoint.network.config.stride
     sides = (request.height, request.width)
-    if any(side < 2 * stride or side % stride for side in sides):
+    if any(side < SMALLEST or side % stride for side in sides):
         raise InputError(
-            f"--imgsz is {sides[0]} {sides[1]}; "
-            f"expected multiples of {stride}, {2 * stride} or more"
+            f"--imgsz is {sides[0]} {sides[1]}; expected multiples of {stride}, {SMALLEST} or more"
         )
     if request.budgets < 1 or request.frames < 1:
         raise InputError("budgets and frames must be 1 or more")

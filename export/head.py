@@ -7,7 +7,7 @@ Soundness in float32, with u = 2^-24 and every constant rounded to the safe side
 
 * margin: the difference of two float32 logits carries a relative error of u; it is multiplied by
   1 - 2^-22 before 2 D is subtracted, and the final factor is rounded down by 2^-22.
-* a margin that is not a number, or infinite, gives radius 0.
+* a margin that is not a number, infinite or close to float32's subnormals gives radius 0.
 * flips: float32 sums along W, then H, are off by a relative (H + W) u at most; budgets are
   inflated by GAMMA = (H + W + 8) 2^-23, twice that and more, which also covers the rounding of
   the squares, of eps and of the comparisons.
@@ -28,6 +28,7 @@ from lipdeploy.core.errors import InputError
 
 STEPS = 12
 LARGEST_RADIUS = float(2**20)
+SMALLEST_RADIUS = 1e-30  # below it float32 loses the digits that the safe rounding needs
 SMALLEST_COST = 1e-30
 HEADS = ("threshold", "sort")
 
@@ -146,7 +147,8 @@ def _radius(n: _Nodes, spec: HeadSpec, margin: str, zero: str, frame: str) -> st
     largest = n.constant("largest_radius", LARGEST_RADIUS)
     usable = n.add("Sub", [n.add("Mul", [margin, shrink], "margin_down"), slack], "usable_margin")
     raw = n.add("Mul", [usable, scale], "raw_radius")
-    positive = n.add("Greater", [raw, zero], "radius_positive")
+    smallest = n.constant("smallest_radius", SMALLEST_RADIUS)
+    positive = n.add("Greater", [raw, smallest], "radius_positive")
     finite = n.add("Less", [raw, largest], "radius_finite")
     valid = n.add("And", [positive, finite], "radius_valid")
     n.add("Reshape", [n.add("Where", [valid, raw, zero], "safe_radius"), frame], "radius")

@@ -11,9 +11,7 @@ import onnx
 import torch
 
 from lipdeploy.export.fold import FoldedNetwork
-
-OPSET = 18
-IR_VERSION = 10
+from lipdeploy.export.opset import IR_VERSION, OPSET
 
 
 def trunk_model(network: FoldedNetwork, height: int, width: int) -> onnx.ModelProto:

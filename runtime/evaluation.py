@@ -40,15 +40,13 @@ class ImageRow:
         index: place of the image in the split.
         name: file name.
         pixels: labelled pixels.
-        pixel_accuracy: clean accuracy.
-        figures: certified figures by key, such as `crpa@0.1`, `worst_fnr@0.1/polyp`,
-            `fnr_budget@0.7/polyp`; keys of classes that do not occur are missing.
+        figures: by key, such as `pixel_accuracy`, `crpa@0.1`, `worst_fnr@0.1/polyp`,
+            `fnr_budget@0.7/polyp`; what is not labelled in the image is missing.
     """
 
     index: int
     name: str
     pixels: int
-    pixel_accuracy: float
     figures: dict[str, float]
 
 
@@ -76,15 +74,16 @@ class Evaluation:
                 if (truth == class_id).any():
                     figures[f"worst_iou@{eps}/{label}"] = each.worst()
         labelled = int((truth != IGNORE).sum())
-        accuracy = float(np.trace(counts) / max(1, labelled))
-        self.rows.append(ImageRow(index, name, labelled, accuracy, figures))
+        if labelled:
+            figures["pixel_accuracy"] = float(np.trace(counts) / labelled)
+        self.rows.append(ImageRow(index, name, labelled, figures))
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json` of the contract; means over images unless the key says otherwise."""
         return {
             "images": len(self.rows),
             "pixels": sum(row.pixels for row in self.rows),
-            "pixel_accuracy": float(np.mean([row.pixel_accuracy for row in self.rows])),
+            "pixel_accuracy": self._mean("pixel_accuracy"),
             "miou": mean_iou(self.confusion),
             "lipschitz": self.manifest.lipschitz,
             "level": self.manifest.numerics.level,
@@ -122,10 +121,10 @@ class Evaluation:
         keys = list(dict.fromkeys(key for row in self.rows for key in row.figures))
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["name", "pixels", "pixel_accuracy", *keys])
+            writer.writerow(["name", "pixels", *keys])
             for row in self.rows:
                 cells = [row.figures.get(key, "") for key in keys]
-                writer.writerow([row.name, row.pixels, row.pixel_accuracy, *cells])
+                writer.writerow([row.name, row.pixels, *cells])
 
 
 def _finite(value: float) -> float | None:
@@ -135,16 +134,17 @@ def _finite(value: float) -> float | None:
 def _image_figures(
     truth: Truth, found: Prediction, eps: Sequence[float]
 ) -> Iterable[tuple[str, float]]:
+    known = truth != IGNORE
+    if not known.any():
+        return
     shares = robustness(truth, found.mask, found.radius, np.asarray(eps, np.float64))
     for budget, share in zip(eps, shares, strict=True):
         yield from ((f"{k}@{budget}", v) for k, v in dataclasses.asdict(share).items())
-    known = truth != IGNORE
     stable = found.radius[known].astype(np.float64)
     correct = correct_radii(stable, found.mask[known], truth[known])
-    if stable.size:
-        yield "stability50", stability50(stable)
-        for gamma in GAMMAS_ACCURACY:
-            yield f"accuracy_budget@{gamma}", budget_for_accuracy(correct, gamma)
+    yield "stability50", stability50(stable)
+    for gamma in GAMMAS_ACCURACY:
+        yield f"accuracy_budget@{gamma}", budget_for_accuracy(correct, gamma)
 
 
 def _class_figures(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from lipdeploy.core.figures import percent_at_least
 from lipdeploy.core.manifest import LEVEL_MEANING, Manifest
 from lipdeploy.runtime.lettering import DIM, WHITE, Image, Style, darken, styles, wrapped, write
 from lipdeploy.runtime.palette import class_colour, is_tinted
@@ -26,7 +27,7 @@ class Legend:
     def __init__(self, manifest: Manifest, keep: float) -> None:
         self._manifest = manifest
         self._level = manifest.numerics.level
-        self._keep = f"{keep * 100:.3g} %"
+        self._keep = f"{percent_at_least(keep, 4).rstrip('0').rstrip('.')} %"
 
     def draw(self, image: Image, result: Result, fps: float) -> None:
         """Draw onto the picture, shape (H, W, 3)."""
@@ -43,7 +44,7 @@ class Legend:
             return "NOT VERIFIED: no stability is claimed"
         if result.certified_share is None:
             return f"certified-stable ({self._level}): withheld"
-        percent = int(result.certified_share * 100)  # rounded down
+        percent = percent_at_least(result.certified_share, 0)
         return f"certified-stable ({self._level}): {percent} % of pixels"
 
     def details(self) -> str:
@@ -56,7 +57,7 @@ class Legend:
         pad = body.line // 2
         width = image.shape[1] - 2 * pad
         size = f"{self._manifest.width}x{self._manifest.height}"
-        budget = f"eps {result.eps:g} (l2, at the {size} network input)"
+        budget = f"eps {result.eps!r} (l2, at the {size} network input)"
         lines = wrapped(budget, body, width) + wrapped(self.details(), body, width)
         titles = wrapped(self.headline(result), heading, width - body.width("000.0 fps") - pad)
         darken(image, 0, 2 * pad + heading.line * len(titles) + body.line * len(lines))
@@ -97,7 +98,9 @@ class Legend:
             ("hatched", "no such guarantee"),
         ]
         shares = result.regions.class_share
-        return key + [(names[k], f"{names[k]} {int(share * 100)} %") for k, share in shares.items()]
+        return key + [
+            (names[k], f"{names[k]} {percent_at_least(share, 0)} %") for k, share in shares.items()
+        ]
 
 
 def _rows(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lipdeploy.core.certificate import margin_from_logits, radius_from_margin
+from lipdeploy.core.dataset import IGNORE
 from lipdeploy.core.metrics import confusion_matrix, mean_iou, robustness
 from lipdeploy.training.data.examples import Examples, tensors
 
@@ -61,7 +62,8 @@ def evaluate(network: nn.Module, examples: Examples, batch: int, device: torch.d
             radius = radius_from_margin(margin_from_logits(scores), 1.0)
             confusion = confusion + confusion_matrix(truth, predicted, len(scores))
             shares = robustness(truth, predicted, radius, np.array(EPS))
-            robust.append([share.crpa for share in shares])
+            if (truth != IGNORE).any():
+                robust.append([share.crpa for share in shares])
     network.train(was_training)
     crpa = dict(zip(EPS, np.mean(robust, 0).tolist(), strict=True))
     accuracy = float(np.trace(confusion) / max(1, confusion.sum()))

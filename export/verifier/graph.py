@@ -34,7 +34,7 @@ class Graph:
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         infos = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
         self._shapes = {info.name: _static_shape(info) for info in infos}
-        self.producer = {output: node for node in self.nodes for output in node.output}
+        self.producer = {name: node for node in self.nodes for name in node.output if name}
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Static shape of a tensor."""

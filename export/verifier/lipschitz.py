@@ -17,7 +17,7 @@ sqrt(2) at every block.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +48,15 @@ def graph_bound(graph: Graph, image: str = "image", logits: str = "logits") -> G
     Raises:
         VerificationError: an operator that has no rule, named with its place.
     """
-    walk = _Walk(graph, image)
     nodes = graph.ancestors(logits)
+    walk = _Walk(graph, image, nodes)
     walk.add(logits, np.ones(graph.shape(logits)[1]))
     for node in reversed(nodes):
         walk.pull_back(node)
-    if image not in walk.weights:
-        raise VerificationError(f"{logits!r} does not depend on {image!r}")
+    if set(walk.weights) != {image}:
+        raise VerificationError(
+            f"{logits!r} depends on {sorted(walk.weights) or 'nothing'}; expected {image!r} alone"
+        )
     slack = 1.0 + 64 * (len(nodes) + 8) * _UNIT_ROUNDOFF
     lipschitz = float(walk.weights[image].max()) * BYTES_PER_UNIT * slack
     return GraphBound(lipschitz, tuple(reversed(walk.layers)))
@@ -63,11 +65,11 @@ def graph_bound(graph: Graph, image: str = "image", logits: str = "logits") -> G
 class _Walk:
     """State of one backward walk: the weights of the current cut."""
 
-    def __init__(self, graph: Graph, image: str) -> None:
+    def __init__(self, graph: Graph, image: str, nodes: Sequence[onnx.NodeProto]) -> None:
         self.graph, self.image = graph, image
         self.weights: dict[str, Weights] = {}
         self.layers: list[LayerBound] = []
-        self.partner = _max_min_pairs(graph)
+        self.partner = _max_min_pairs(nodes)
         self.bytes = _byte_tensors(graph, image)
 
     def add(self, tensor: str, weights: Weights) -> None:
@@ -92,11 +94,14 @@ class _Walk:
         rule(self, node)
 
 
-def _max_min_pairs(graph: Graph) -> dict[int, onnx.NodeProto]:
-    """For the later of a Max and a Min with the same two inputs, the earlier one."""
+def _max_min_pairs(nodes: Sequence[onnx.NodeProto]) -> dict[int, onnx.NodeProto]:
+    """For the earlier of a Max and a Min with the same two inputs, the later one.
+
+    Only nodes that the logits depend on count: a dead partner would take the live one's place.
+    """
     seen: dict[tuple[str, ...], onnx.NodeProto] = {}
     pairs: dict[int, onnx.NodeProto] = {}
-    for node in graph.nodes:
+    for node in nodes:
         if node.op_type in ("Max", "Min") and len(node.input) == 2:
             first = seen.setdefault(tuple(sorted(node.input)), node)
             if first.op_type != node.op_type:

@@ -38,8 +38,13 @@ class Parity:
 
     @property
     def slack(self) -> float:
-        """D: the largest error seen, or 8 sqrt(2) sigma if that is more (contract, section 2)."""
-        return max(self.largest, SIGMAS * math.sqrt(2.0) * self.sigma)
+        """D for level `statistical`."""
+        return statistical_slack(self.largest, self.sigma)
+
+
+def statistical_slack(largest: float, sigma: float) -> float:
+    """The largest error seen, or 8 sqrt(2) sigma if that is more (contract, section 2)."""
+    return max(largest, SIGMAS * math.sqrt(2.0) * sigma)
 
 
 def measure(engine: Logits, reference: Logits, frames: Iterable[tuple[Frame, bool]]) -> Parity:

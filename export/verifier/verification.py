@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +11,19 @@ import onnx
 from onnx import TensorProto
 
 from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
-from lipdeploy.core.errors import VerificationError
+from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound, Manifest, manifest_from_metadata
+from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.verifier.graph import Graph, load_model, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
 from lipdeploy.export.verifier.lipschitz import graph_bound
-from lipdeploy.export.verifier.parity import Frame, synthetic_frames
+from lipdeploy.export.verifier.parity import (
+    STATISTICAL_FRAMES,
+    Frame,
+    statistical_slack,
+    synthetic_frames,
+)
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.runtime.session import Session, open_session
 
@@ -51,8 +59,14 @@ def verify(path: Path, frames: int = 12) -> Verification:
     found = Verification(str(path))
     try:
         _verify(path, frames, found)
+    except InputError as error:
+        if not path.is_file():
+            raise
+        found.failure = str(error)
     except VerificationError as error:
         found.failure = str(error)
+    except Exception as error:  # a hostile file must end as a finding, whatever it breaks
+        found.failure = f"the file cannot be checked ({type(error).__name__}: {error})"
     return found
 
 
@@ -61,6 +75,7 @@ def _verify(path: Path, frames: int, found: Verification) -> None:
     metadata = {p.key: p.value for p in model.metadata_props}
     manifest = manifest_from_metadata(metadata, str(path))
     found.declared, found.level = manifest.lipschitz, manifest.numerics.level
+    check_container(model)
     graph = Graph(model)
     check_interface(graph, manifest)
     found.checks.append("interface: image, eps to mask, radius, flips")
@@ -70,15 +85,72 @@ def _verify(path: Path, frames: int, found: Verification) -> None:
     found.lipschitz, found.layers = bound.lipschitz, bound.layers
     if not bound.lipschitz <= manifest.lipschitz:
         raise VerificationError(_worst_layer(manifest, bound.lipschitz, bound.layers))
-    found.checks.append(f"bound: L <= {bound.lipschitz:.6f} from the stored weights")
+    found.checks.append(f"bound: L <= {at_most(bound.lipschitz, 8)} from the stored weights")
     if weights_sha256(model.graph.initializer) != manifest.weights_sha256:
         raise VerificationError("the weights do not have the hash of the metadata; export again")
     found.checks.append("hash: weights as recorded")
+    check_numerics(manifest)
+    found.checks.append(f"level: {manifest.numerics.level}, evidence as declared by the file")
     largest = check_execution(path, graph, manifest, frames)
     found.checks.append(
         f"parity: radius and flips never above float64 on {frames} frames, "
         f"largest excess of a margin {largest:.2e} of slack 2 x {manifest.numerics.slack:.2e}"
     )
+
+
+def check_container(model: onnx.ModelProto) -> None:
+    """Refuse parts of an ONNX file that no lipdeploy model has and that engines read differently.
+
+    Raises:
+        VerificationError: which part.
+    """
+    unexpected = {
+        "functions": len(model.functions),
+        "training_info": len(model.training_info),
+        "sparse initializers": len(model.graph.sparse_initializer),
+        "overloaded nodes": sum(bool(node.overload) for node in model.graph.node),
+    }
+    for part, count in unexpected.items():
+        if count:
+            raise VerificationError(f"the file has {count} {part}; a lipdeploy model has none")
+    opsets = {(o.domain, o.version) for o in model.opset_import}
+    if opsets != {("", OPSET)} or model.ir_version > IR_VERSION:
+        raise VerificationError(
+            f"the file has opsets {sorted(opsets)} and IR {model.ir_version}; "
+            f"expected opset {OPSET} alone and IR up to {IR_VERSION}"
+        )
+
+
+def check_numerics(manifest: Manifest) -> None:
+    """The level must be one that the declared evidence can carry.
+
+    `proved` and `bounded` are refused until their derivation is part of the file.
+
+    Raises:
+        VerificationError: a level that was not earned.
+    """
+    numerics = manifest.numerics
+    if numerics.level == "none":
+        return
+    if numerics.level != "statistical" or numerics.precision != "float32":
+        raise VerificationError(
+            f"level {numerics.level!r} at precision {numerics.precision!r} cannot be checked by "
+            "this version; expected 'statistical' at 'float32', or 'none'"
+        )
+    evidence = numerics.evidence
+    largest = float(evidence.get("largest_error", math.inf))
+    sigma = float(evidence.get("sigma", math.inf))
+    earned = (
+        int(evidence.get("frames", 0)) >= STATISTICAL_FRAMES
+        and int(evidence.get("attacked_frames", 0)) > 0
+        and numerics.slack >= statistical_slack(largest, sigma)
+    )
+    if not earned:
+        raise VerificationError(
+            f"level 'statistical' is not earned by slack {numerics.slack} and {dict(evidence)}; "
+            f"it needs {STATISTICAL_FRAMES} frames, attacked ones among them, and slack of at "
+            "least the largest error and 8 sqrt(2) sigma"
+        )
 
 
 def _worst_layer(manifest: Manifest, lipschitz: float, layers: tuple[LayerBound, ...]) -> str:

@@ -1,6 +1,7 @@
 """All segments at once against one segment at a time."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -44,6 +45,20 @@ def test_never_optimistic_on_random_radii() -> None:
             assert exact <= found.flips[s] <= exact + 1
             cheapest = math.sqrt(math.fsum(np.square(alone[: needed[s]])))
             assert cheapest * (1 - 1e-6) - 1e-7 <= found.budget[s] <= cheapest
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.floats(0, 2, width=32), min_size=1, max_size=16), st.integers(1, 16))
+def test_the_smallest_budget_that_pays_is_enough(radii: list[float], pixels: int) -> None:
+    """eps is the least float whose exact square covers the cheapest pixels."""
+    radius = np.array(radii, np.float32)
+    cheapest = sorted(Fraction(float(r)) ** 2 for r in radius)[:pixels]
+    total = sum(cheapest, Fraction(0))
+    eps = math.sqrt(total)
+    while Fraction(eps) ** 2 < total:
+        eps = math.nextafter(eps, math.inf)
+    found = certify_segments(np.zeros(len(radii), np.int64), radius, eps, np.array([1]))
+    assert found.flips[0] >= len(cheapest)
 
 
 @pytest.mark.parametrize("eps", [0.0, 1.0, 1e6, 1e200])

@@ -125,6 +125,36 @@ def claims_more(model: onnx.ModelProto) -> None:
     metadata(model, "lipdeploy.schema", 99)
 
 
+def inflated_level(model: onnx.ModelProto) -> None:
+    metadata(model, "lipdeploy.numerics", NUMERICS | {"level": "proved"})
+
+
+def thin_evidence(model: onnx.ModelProto) -> None:
+    evidence = {"frames": 999, "attacked_frames": 9, "largest_error": 0.0, "sigma": 0.0}
+    metadata(model, "lipdeploy.numerics", NUMERICS | {"evidence": evidence})
+
+
+def other_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 19
+
+
+def hidden_function(model: onnx.ModelProto) -> None:
+    body = [helper.make_node("Add", ["x", "x"], ["y"])]
+    opsets = [helper.make_opsetid("", 18)]
+    model.functions.append(helper.make_function("", "Neg", ["x"], ["y"], body, opsets))
+
+
+def broken_numerics(model: onnx.ModelProto) -> None:
+    metadata(model, "lipdeploy.numerics", {"level": "none"})
+
+
+def unknown_head(model: onnx.ModelProto) -> None:
+    metadata(model, "lipdeploy.head", {"kind": "best", "budgets": 2})
+
+
+NUMERICS = {"precision": "float32", "slack": 1e-6, "level": "statistical", "evidence": {}}
+
+
 @pytest.mark.parametrize(
     ("tamper", "message"),
     [
@@ -143,6 +173,12 @@ def claims_more(model: onnx.ModelProto) -> None:
         (other_mask, "head/index_1"),
         (not_a_number, "not finite"),
         (claims_more, "schema 99"),
+        (inflated_level, "head/twice_slack|proved"),
+        (thin_evidence, "head/twice_slack|not earned"),
+        (other_opset, "opset 18 alone"),
+        (hidden_function, "1 functions"),
+        (broken_numerics, "broken lipdeploy metadata"),
+        (unknown_head, "expected one of threshold, sort"),
     ],
 )
 def test_tampering_is_found_and_named(
@@ -156,6 +192,18 @@ def test_tampering_is_found_and_named(
     assert not found.passed
     assert any(part in str(found.failure) for part in message.split("|")), found.failure
     assert main(["verify", str(path)]) == 3
+
+
+@pytest.mark.parametrize("level", ["proved", "bounded", "statistical"])
+def test_a_level_must_be_earned(model_64: Path, tmp_path: Path, level: str) -> None:
+    """The file is honest but for its level: 24 frames carry none of these."""
+    model = load_model(model_64)
+    entry = next(p for p in model.metadata_props if p.key == "lipdeploy.numerics")
+    entry.value = json.dumps(json.loads(entry.value) | {"level": level})
+    onnx.save_model(model, str(tmp_path / "m.onnx"))
+    found = verify(tmp_path / "m.onnx")
+    assert not found.passed
+    assert "level" in str(found.failure)
 
 
 def test_files_that_are_no_models(tmp_path: Path, model_64: Path) -> None:
@@ -233,6 +281,18 @@ def test_branches_shared_and_joined_against_the_dense_jacobian(seed: int) -> Non
         largest = max(largest, float(np.linalg.norm(found.numpy(), 2)))
     assert largest <= bound
     assert bound <= 4 * largest  # no vacuous answer
+
+
+def test_a_dead_partner_does_not_hide_a_live_sort() -> None:
+    constants = {"k": np.random.default_rng(0).standard_normal((8, 3, 1, 1))}
+    start = [
+        helper.make_node("Conv", ["planes", "k"], ["x"]),
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
+    ]
+    live = helper.make_node("Min", ["b", "a"], ["logits"])
+    dead = helper.make_node("Max", ["a", "b"], ["unused"])
+    alone = graph_bound(small_graph([*start, live], constants)).lipschitz
+    assert graph_bound(small_graph([*start, dead, live], constants)).lipschitz == alone
 
 
 def test_unknown_layouts_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from lipdeploy.core.dataset import Dataset, load_dataset
 from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.core.manifest import LEVEL_MEANING
 from lipdeploy.runtime.evaluation import Evaluation, evaluate
 from lipdeploy.runtime.session import checked_eps, open_session
@@ -99,8 +101,8 @@ def _tables(found: Evaluation) -> str:
     metrics = found.metrics()
     level = metrics["level"]
     head = (
-        f"{metrics['images']} images, pixel accuracy {metrics['pixel_accuracy']:.4f}, "
-        f"mIoU {metrics['miou']:.4f}, L <= {metrics['lipschitz']:.6f}\n"
+        f"{metrics['images']} images, pixel accuracy {_low(metrics['pixel_accuracy'])}, "
+        f"mIoU {_low(metrics['miou'])}, L <= {at_most(metrics['lipschitz'], 6)}\n"
         f"level {level}: {LEVEL_MEANING[level]}"
     )
     return "\n\n".join([head, _shares(metrics), *_classes(metrics), _budgets(metrics)])
@@ -113,26 +115,28 @@ def _shares(metrics: dict[str, Any]) -> str:
     ]
     for eps, row in metrics["eps"].items():
         lines.append(
-            f"{eps:>10}  {row['crpa']:7.4f}  {row['crs']:7.4f}  "
-            f"{row['pixelwise_crpa']:14.4f}  {row['pixelwise_crs']:13.4f}"
+            f"{eps:>10}  {_low(row['crpa']):>7}  {_low(row['crs']):>7}  "
+            f"{_low(row['pixelwise_crpa']):>14}  {_low(row['pixelwise_crs']):>13}"
         )
     return "\n".join(lines)
 
 
 def _classes(metrics: dict[str, Any]) -> list[str]:
     return [
-        _by_class(metrics, "Q1: largest FNR (mean over images with the class)", "worst_fnr"),
-        _by_class(metrics, "Q1: least class IoU over the data set", "worst_iou_dataset"),
+        _by_class(metrics, "Q1: largest FNR (mean over images with the class)", "worst_fnr", _high),
+        _by_class(metrics, "Q1: least class IoU over the data set", "worst_iou_dataset", _low),
     ]
 
 
-def _by_class(metrics: dict[str, Any], title: str, key: str) -> str:
+def _by_class(
+    metrics: dict[str, Any], title: str, key: str, cell: Callable[[float | None], str]
+) -> str:
     budgets = list(metrics["eps"])
     labels = list(metrics["eps"][budgets[0]][key])
     lines = [title, f"{'class':>16}  " + "  ".join(f"{'eps ' + e:>9}" for e in budgets)]
     for label in labels:
         cells = (metrics["eps"][e][key][label] for e in budgets)
-        lines.append(f"{label:>16}  " + "  ".join(f"{_cell(c):>9}" for c in cells))
+        lines.append(f"{label:>16}  " + "  ".join(f"{cell(c):>9}" for c in cells))
     return "\n".join(lines)
 
 
@@ -140,15 +144,19 @@ def _budgets(metrics: dict[str, Any]) -> str:
     q2 = metrics["q2"]
     lines = [
         "Q2: least eps that gets there (mean over images)",
-        f"{'half of the predictions changed (stability@50)':>48}  {_cell(q2['stability50']):>9}",
+        f"{'half of the predictions changed (stability@50)':>48}  {_low(q2['stability50']):>9}",
     ]
     for gamma, value in q2["accuracy"].items():
-        lines.append(f"{f'pixel accuracy down to {gamma}':>48}  {_cell(value):>9}")
+        lines.append(f"{f'pixel accuracy down to {gamma}':>48}  {_low(value):>9}")
     for label, row in q2["fnr"].items():
         for gamma, value in row.items():
-            lines.append(f"{f'FNR of {label} up to {gamma}':>48}  {_cell(value):>9}")
+            lines.append(f"{f'FNR of {label} up to {gamma}':>48}  {_low(value):>9}")
     return "\n".join(lines)
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _low(value: float | None) -> str:
+    return "-" if value is None else at_least(value)
+
+
+def _high(value: float | None) -> str:
+    return "-" if value is None else at_most(value)

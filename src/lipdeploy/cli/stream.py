@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from lipdeploy.core.errors import InputError
+from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import open_session
 from lipdeploy.runtime.sinks import open_sinks
@@ -244,12 +245,12 @@ def _share(report: StreamReport) -> str:
     if report.certified_share is None:
         return f"No stability is claimed (level {report.level})"
     source = (
-        f"eps {report.eps_source:g} at the source"
+        f"eps {report.eps_source!r} at the source"
         if report.eps_source is not None
         else f"none at the source: {report.eps_source_reason}"
     )
     return (
-        f"Certified-stable share ({report.level}): {report.certified_share:.1%} collective, "
-        f"{report.pixelwise_share:.1%} pixelwise, at eps {report.eps:g} "
+        f"Certified-stable share ({report.level}): {percent_at_least(report.certified_share)}% collective, "
+        f"{percent_at_least(report.pixelwise_share or 0.0)}% pixelwise, at eps {report.eps!r} "
         f"(l2, network input; {source})"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound
 from lipdeploy.export.verifier.verification import Verification
 
@@ -20,9 +21,9 @@ def layer_table(layers: Sequence[LayerBound], lipschitz: float) -> str:
         product *= layer.bound
         shape = "x".join(map(str, layer.shape))
         lines.append(
-            f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {layer.bound:11.8f}  {product:11.8f}"
+            f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {at_most(layer.bound, 8):>11}  {at_most(product, 8):>11}"
         )
-    lines.append(f"{'whole graph':{width}}  {'':4}  {'':>17}  {'':11}  {lipschitz:11.8f}")
+    lines.append(f"{'whole graph':{width}}  {'':4}  {'':>17}  {'':11}  {at_most(lipschitz, 8):>11}")
     return "\n".join(lines)
 
 
@@ -30,4 +31,4 @@ def summary_line(found: Verification) -> str:
     """`PASSED | L <= ... | level ...` or `FAILED | reason`."""
     if not found.passed:
         return f"FAILED | {found.failure}"
-    return f"PASSED | L <= {found.declared:.8f} | level {found.level} | {len(found.checks)} checks"
+    return f"PASSED | L <= {at_most(found.declared, 8)} | level {found.level} | {len(found.checks)} checks"
