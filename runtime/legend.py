@@ -98,9 +98,8 @@ class Legend:
             ("hatched", "no such guarantee"),
         ]
         shares = result.regions.class_share
-        return key + [
-            (names[k], f"{names[k]} {percent_at_least(share, 0)} %") for k, share in shares.items()
-        ]
+        percent = {k: percent_at_least(share, 0) for k, share in shares.items()}
+        return key + [(names[k], f"{names[k]} {p} %") for k, p in percent.items()]
 
 
 def _rows(

@@ -249,8 +249,10 @@ def _share(report: StreamReport) -> str:
         if report.eps_source is not None
         else f"none at the source: {report.eps_source_reason}"
     )
+    collective = percent_at_least(report.certified_share)
+    pixelwise = percent_at_least(report.pixelwise_share or 0.0)
     return (
-        f"Certified-stable share ({report.level}): {percent_at_least(report.certified_share)}% collective, "
-        f"{percent_at_least(report.pixelwise_share or 0.0)}% pixelwise, at eps {report.eps!r} "
+        f"Certified-stable share ({report.level}): {collective}% collective, "
+        f"{pixelwise}% pixelwise, at eps {report.eps!r} "
         f"(l2, network input; {source})"
     )

@@ -20,9 +20,8 @@ def layer_table(layers: Sequence[LayerBound], lipschitz: float) -> str:
     for layer in layers:
         product *= layer.bound
         shape = "x".join(map(str, layer.shape))
-        lines.append(
-            f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {at_most(layer.bound, 8):>11}  {at_most(product, 8):>11}"
-        )
+        bounds = f"{at_most(layer.bound, 8):>11}  {at_most(product, 8):>11}"
+        lines.append(f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {bounds}")
     lines.append(f"{'whole graph':{width}}  {'':4}  {'':>17}  {'':11}  {at_most(lipschitz, 8):>11}")
     return "\n".join(lines)
 
@@ -31,4 +30,5 @@ def summary_line(found: Verification) -> str:
     """`PASSED | L <= ... | level ...` or `FAILED | reason`."""
     if not found.passed:
         return f"FAILED | {found.failure}"
-    return f"PASSED | L <= {at_most(found.declared, 8)} | level {found.level} | {len(found.checks)} checks"
+    bound = at_most(found.declared, 8)
+    return f"PASSED | L <= {bound} | level {found.level} | {len(found.checks)} checks"
