@@ -33,6 +33,7 @@ from lipdeploy.export.verifier.parity import (
 )
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.verification import Verification, verify
+from lipdeploy.runtime.onnxruntime_session import ENGINE
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
@@ -213,7 +214,7 @@ def _numerics(parity: Parity) -> Numerics:
     enough = parity.frames >= STATISTICAL_FRAMES and parity.attacked > 0
     level: Level = "statistical" if enough else "none"
     evidence: dict[str, Any] = {
-        "engine": f"onnxruntime {onnxruntime.__version__} CPU",
+        "engine": ENGINE,
         "frames": parity.frames,
         "attacked_frames": parity.attacked,
         "largest_error": parity.largest,

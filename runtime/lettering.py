@@ -42,8 +42,8 @@ class Style:
 
 def styles(shorter_side: int) -> tuple[Style, Style]:
     """Heading and body text for a picture."""
-    body = max(15, round(shorter_side / 26))
-    return Style(round(body * 1.35), bold=True), Style(body)
+    body = max(14, round(shorter_side / 30))
+    return Style(round(body * 1.25), bold=True), Style(body)
 
 
 def plain(text: str) -> str:

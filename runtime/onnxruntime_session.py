@@ -20,6 +20,8 @@ from lipdeploy.runtime.session import (
     prediction_from_outputs,
 )
 
+ENGINE = f"onnxruntime {onnxruntime.__version__} CPU"
+
 _OUTPUTS = ["mask", "radius", "flips"]
 _ERRORS_ONLY = 4
 
@@ -27,7 +29,7 @@ _ERRORS_ONLY = 4
 class OnnxRuntimeSession:
     """A lipdeploy `.onnx` file in ONNX Runtime; implements `Session`."""
 
-    engine = "onnxruntime"
+    engine = ENGINE
 
     def __init__(self, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
         self._session: onnxruntime.InferenceSession | None = session

@@ -11,7 +11,7 @@ from lipdeploy.runtime.legend import Legend
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.tint import Tint
 
-_SHORTEST = 360  # pixels; below, text is not readable
+_SHORTEST = 480  # pixels; below, text is not readable
 
 Image = npt.NDArray[np.uint8]
 
@@ -29,7 +29,7 @@ class Overlay:
         self._legend = Legend(manifest, keep)
 
     def draw(self, result: Result, fps: float) -> Image:
-        """A new RGB picture of the frame's size, enlarged where its shorter side is below 360."""
+        """A new RGB picture of the frame's size, enlarged where its shorter side is below 480."""
         picture = self.paint(enlarged(result.frame.image), result)
         self._legend.draw(picture, result, fps)
         return picture
@@ -46,7 +46,7 @@ class Overlay:
 
 
 def enlarged(image: Image) -> Image:
-    """The image with a shorter side of at least 360 pixels."""
+    """The image with a shorter side of at least 480 pixels."""
     shorter = min(image.shape[:2])
     if shorter >= _SHORTEST:
         return image

@@ -39,6 +39,7 @@ class StreamReport:
         model_shape: shape of the network's input.
         weights_sha256: of the model, as its metadata has it.
         engine: what ran the model.
+        measured_on: the engine whose rounding the level rests on, as the model declares it.
         saved: where the sinks wrote.
     """
 
@@ -63,6 +64,7 @@ class StreamReport:
     model_shape: tuple[int, ...] = ()
     weights_sha256: str = ""
     engine: str = ""
+    measured_on: str = ""
     saved: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

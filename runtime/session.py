@@ -43,7 +43,7 @@ class Session(Protocol):
 
     @property
     def engine(self) -> str:
-        """Name of the engine, for example `onnxruntime`."""
+        """Name, version and device of the engine, for example `onnxruntime 1.32.0 CPU`."""
 
     def infer(self, image: npt.NDArray[np.uint8], eps: Sequence[float]) -> Prediction:
         """Segment one RGB image of shape (H, W, 3) and bound its flips under each budget.

@@ -140,6 +140,7 @@ class Stream:
             level=manifest.numerics.level,
             weights_sha256=manifest.weights_sha256,
             engine=self._session.engine,
+            measured_on=str(manifest.numerics.evidence.get("engine", "")),
             model_shape=(1, manifest.height, manifest.width, 3),
             saved=self._saved,
             **self._tally.fields(),

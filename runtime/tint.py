@@ -15,7 +15,7 @@ _STATES = 3
 _EDGE = 255
 _PLACES = _EDGE // _STATES  # classes that one picture can tell apart
 _ALPHA = {_STABLE: 0.6, _LOOSE: 0.14, _STRIPE: 0.46}
-_EDGE_ALPHA = 0.85
+_EDGE_ALPHA = 0.75
 _GREY = 0.55  # how much of a colour's saturation is lost where it is not stable
 
 Image = npt.NDArray[np.uint8]
@@ -50,11 +50,19 @@ class Tint:
         code = cv2.resize(small, size, interpolation=cv2.INTER_NEAREST)
         loose = cv2.LUT(code, self._is_loose)
         code = cv2.add(code, cv2.bitwise_and(loose, self._hatch_of(size)))
-        edge = cv2.morphologyEx(loose, cv2.MORPH_GRADIENT, self._cross)
+        edge = self._outline(stable, size)
         code = cv2.copyTo(np.full_like(code, _EDGE), edge, code)
         rest = cv2.LUT(code, self._rest)
         left = cv2.multiply(image, cv2.merge([rest, rest, rest]), scale=1 / 255)
         return np.asarray(cv2.add(left, cv2.applyColorMap(code, self._colour)), np.uint8)
+
+    def _outline(self, stable: npt.NDArray[np.bool_], size: tuple[int, int]) -> Image:
+        """The border between stable and not, left out around flecks of under 3x3 pixels."""
+        loose = (~stable).view(np.uint8)
+        for step in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
+            loose = np.asarray(cv2.morphologyEx(loose, step, self._cross), np.uint8)
+        large = cv2.resize(loose, size, interpolation=cv2.INTER_NEAREST)
+        return np.asarray(cv2.morphologyEx(large, cv2.MORPH_GRADIENT, self._cross), np.uint8)
 
     def _hatch_of(self, size: tuple[int, int]) -> Image:
         """Diagonal stripes of ones, shape (H, W); their width grows with the frame."""

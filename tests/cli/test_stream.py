@@ -232,7 +232,7 @@ def test_demo_writes_its_files_twice(
     assert json.loads((folder / "summary.json").read_text())["shown"] == 9
     still = cv2.imread(str(folder / "overlay.png"))
     assert still is not None
-    assert still.shape == (360, 480, 3), "enlarged from 320x240"
+    assert still.shape == (480, 640, 3), "enlarged from 320x240"
 
 
 def test_missing_bundled_file_is_said(

@@ -100,13 +100,13 @@ def test_every_size(size: tuple[int, int], state: State) -> None:
     made = result(*halves(), state=state, size=size)
     before = made.frame.image.copy()
     picture = Overlay(manifest(), 0.9).draw(made, 12.0)
-    assert min(picture.shape[:2]) == max(360, min(size))
+    assert min(picture.shape[:2]) == max(480, min(size))
     assert picture.shape[1] / picture.shape[0] == pytest.approx(size[1] / size[0], rel=0.01)
     assert np.array_equal(made.frame.image, before), "the frame itself must stay as captured"
 
 
 def test_large_frames_are_not_resized() -> None:
-    image = np.zeros((400, 500, 3), np.uint8)
+    image = np.zeros((500, 600, 3), np.uint8)
     assert enlarged(image) is image
 
 

@@ -232,9 +232,21 @@ def summary(report: StreamReport) -> str:
         f"Latency: {latency} ms from capture to sink; {report.fps:.1f} frames a second; "
         f"{report.certification_time_share:.0%} of the time in certification",
         _share(report),
+        *_engine_note(report),
     ]
     saved = f"Results saved to {', '.join(report.saved)}" if report.saved else "Nothing was saved"
     return "\n".join([*lines, saved])
+
+
+def _engine_note(report: StreamReport) -> list[str]:
+    """Rounding is a property of the engine: say so where another one was measured."""
+    if report.level != "statistical" or report.measured_on == report.engine:
+        return []
+    measured = report.measured_on or "an unknown engine"
+    return [
+        f"Note: rounding was measured on {measured}, this is {report.engine}; "
+        "export on this device to measure it here"
+    ]
 
 
 def _missing(report: StreamReport) -> str:
