@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from lipdeploy.core.dataset import IGNORE
+from lipdeploy.core.errors import InputError
 
 TEMPERATURE_TIMES_EPS = 10.0
+HIGHEST_TEMPERATURE = 100.0
 
 
 def temperature_for(eps: float) -> float:
     """Temperature for a target budget: 40 at eps 0.25, 100 at 0.1, at most 100.
 
     A higher temperature stops rewarding margins earlier: more accurate, less robust.
+
+    Raises:
+        InputError: eps is not a finite number above 0.
     """
-    return min(100.0, TEMPERATURE_TIMES_EPS / max(eps, 1e-6))
+    if not (math.isfinite(eps) and eps > 0):
+        raise InputError(f"eps is {eps}; expected a finite number above 0 (l2, images in [0,1])")
+    return min(HIGHEST_TEMPERATURE, TEMPERATURE_TIMES_EPS / eps)
 
 
 def temperature_cross_entropy(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -51,6 +51,10 @@ class Settings:
                 f"imgsz is {self.imgsz[0]} {self.imgsz[1]}; "
                 f"expected multiples of {stride}, 32 or more"
             )
+        for name in ("temperature", "learning_rate"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} is {value}; expected a finite number above 0")
 
     def record(self) -> dict[str, object]:
         """Plain values for YAML, checkpoint and metadata; file names without folders."""

@@ -19,7 +19,7 @@ from lipdeploy.core.errors import InputError
 from lipdeploy.training.checkpoint import load_checkpoint
 from lipdeploy.training.data import Augmentation, Examples
 from lipdeploy.training.loop import Step, Trainer
-from lipdeploy.training.loss import temperature_cross_entropy
+from lipdeploy.training.loss import temperature_cross_entropy, temperature_for
 from lipdeploy.training.settings import Settings
 
 
@@ -154,6 +154,16 @@ def test_cross_entropy_ignores_255_and_divides_by_the_temperature() -> None:
     rows = torch.log_softmax(7.0 * logits[0].double(), 0)
     expected = -(rows[0, 0, 0] + rows[1, 0, 1] + rows[2, 1, 0]) / 3 / 7.0
     assert float(temperature_cross_entropy(logits, labels, 7.0)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("eps", ["nan", "inf", "-1", "0"])
+def test_target_budgets_out_of_range(data: Path, tmp_path: Path, eps: str) -> None:
+    args = ["train", "--data", str(data), "--imgsz", "32", "--project", str(tmp_path)]
+    assert main([*args, "--eps", eps]) == 2
+
+
+def test_temperature_follows_the_target_budget() -> None:
+    assert [temperature_for(eps) for eps in (0.25, 0.1, 0.01)] == [40.0, 100.0, 100.0]
 
 
 def test_augmentation_moves_image_and_mask_alike() -> None:
