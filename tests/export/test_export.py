@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
 
 from lipdeploy.cli import main
 from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
-from lipdeploy.core.errors import InputError
+from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import manifest_from_metadata
 from lipdeploy.export.exporter import Request, export
 from lipdeploy.export.verifier.graph import Graph, load_model
@@ -60,9 +61,13 @@ def test_metadata_follows_the_contract(model_64: Path) -> None:
     assert len(manifest.layers) == 27
 
 
-@pytest.mark.parametrize(("side", "frames"), [(128, 200), (512, 200)])
-def test_radius_and_flips_against_float64(tmp_path: Path, side: int, frames: int) -> None:
-    path = export_to(tmp_path / "m.onnx", side, side, budgets=3)
+@pytest.mark.parametrize(
+    ("size", "side", "frames"), [("S", 128, 200), ("tiny", 512, 200), ("S", 512, 8)]
+)
+def test_radius_and_flips_against_float64(
+    tmp_path: Path, size: str, side: int, frames: int
+) -> None:
+    path = export_to(tmp_path / "m.onnx", side, side, budgets=3, size=size)
     replay = Replay(Graph(load_model(path)))
     eps = [0.02, 0.1, 0.5]
     with open_session(path) as session:
@@ -120,21 +125,42 @@ def test_unconstrained_twin_is_told_as_it_is(tmp_path: Path) -> None:
     assert report.verification.lipschitz > 100
 
 
+class Skewed(Replay):
+    """A reference that disagrees by one percent: what a wrong engine looks like from float64."""
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        return super().__call__(image) * 0.99
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("exporter", "folding changed a logit"),
+        ("verifier.verification", "is above float64"),
+    ],
+)
 def test_command_fails_with_three_when_parity_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    message: str,
 ) -> None:
-    """An engine with a wrong kernel: every logit a little off. Nothing may be written."""
     save_checkpoint(checkpoint(3), tmp_path / "c.pt")
-    monkeypatch.setattr("lipdeploy.export.exporter._fold_error", lambda *_: 0.0)
-    plain = Replay.__call__
-    monkeypatch.setattr(
-        "lipdeploy.export.verifier.verification.Replay.__call__",
-        lambda self, image: plain(self, image) * 0.99,
-    )
+    monkeypatch.setattr(f"lipdeploy.export.{module}.Replay", Skewed)
     args = ["export", str(tmp_path / "c.pt"), str(tmp_path / "m.onnx"), "--frames", "4"]
     assert main(args) == 3
-    assert "is above float64" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("m.onnx*"))
+
+
+def test_an_engine_that_is_off_by_more_than_rounding_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipdeploy.export.exporter._fold_error", lambda *_: 0.0)
+    monkeypatch.setattr("lipdeploy.export.exporter.Replay", Skewed)
+    with pytest.raises(VerificationError, match="more than float32 explains"):
+        export(checkpoint(3), tmp_path / "m.onnx", Request(64, 64, frames=4), lambda _: None)
 
 
 def test_sizes_that_do_not_fit(tmp_path: Path) -> None:

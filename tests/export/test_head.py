@@ -56,7 +56,7 @@ def logits_of(kind: int, rng: np.random.Generator, shape: tuple[int, ...]) -> np
 @pytest.mark.parametrize("kind", ["threshold", "sort"])
 @pytest.mark.parametrize(("side", "frames"), [(128, 200), (512, 200)])
 def test_never_optimistic_against_float64(kind: str, side: int, frames: int) -> None:
-    eps = np.array([0.0, 0.01, 0.1, 0.25, 1.0, 7.0], np.float32)
+    eps = np.array([0.0, 0.1, 0.25, 7.0], np.float32)
     classes, pixels = 3, side * side
     spec = HeadSpec(kind, classes, side, side, len(eps), 1.0000123, 2e-5)
     run = session(spec)
