@@ -46,6 +46,7 @@ demo: $(RUN_VENV)/.stamp  ## run the bundled model on the bundled clip, as a dev
 
 bench: setup  ## measure speed
 	$(BIN)/python benchmarks/head.py
+	$(BIN)/python benchmarks/training_step.py
 
 ci: check test demo  ## all that must pass
 

@@ -28,6 +28,7 @@ from lipdeploy.export.trunk import trunk_model
 from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
 
 EPS = 0.25
+SETTLE_S = 0.05
 BARE = "ONNX Runtime, no head"
 
 
@@ -73,14 +74,19 @@ def candidates(side: int, classes: int, threads: int) -> dict[str, Callable[[], 
 
 
 def medians_ms(found: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median time of each contestant, taken in turns so that all see the same machine."""
+    """Median time of each contestant, taken in turns so that all see the same machine.
+
+    The threads of the one before are given time to stop spinning, and an untimed call comes first.
+    """
     times: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(rounds):
         for name, call in found.items():
+            time.sleep(SETTLE_S)
+            call()
             start = time.perf_counter()
             call()
             times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:
@@ -89,7 +95,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512])
     parser.add_argument("--classes", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
