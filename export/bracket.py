@@ -50,10 +50,10 @@ class Bracketing:
     def __init__(self, checkpoint: Checkpoint, steps: int, seed: int = 0) -> None:
         self.classes = len(checkpoint.class_names)
         self.height, self.width = checkpoint.imgsz
-        plain = folded(checkpoint.network)
-        self.lipschitz = graph_bound(Graph(trunk_model(plain, self.height, self.width))).lipschitz
+        self.network = folded(checkpoint.network)
+        trunk = trunk_model(self.network, self.height, self.width)
+        self.lipschitz = graph_bound(Graph(trunk)).lipschitz
         self.exact = folded(checkpoint.network).double()
-        self.network = plain.network
         self.steps, self.seed = steps, seed
 
     def rows(
@@ -96,16 +96,11 @@ class Bracketing:
         target = torch.where(labels == IGNORE, torch.from_numpy(logits.argmax(0))[None], labels)
         generator = torch.Generator().manual_seed(self.seed + attack)
         objective = _objectives(eps)[attack]
-        return l2_attack(self._float32, pixels, target, eps, objective, self.steps, generator)
-
-    def _float32(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.network.head(self.network.encoder(pixels * 255 - 127.5))
-        return logits
+        return l2_attack(self.network.score, pixels, target, eps, objective, self.steps, generator)
 
     @torch.no_grad()
     def _score(self, pixels: Tensor) -> np.ndarray:
-        network = self.exact.network
-        return np.asarray(network.head(network.encoder(pixels.double() * 255 - 127.5))[0].numpy())
+        return np.asarray(self.exact.score(pixels.double())[0].numpy())
 
     def _accuracy(self, moved: Tensor, truth: np.ndarray) -> float:
         return float((self._score(moved).argmax(0) == truth)[truth != IGNORE].mean())

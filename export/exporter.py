@@ -19,7 +19,7 @@ from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.resize import resized
 from lipdeploy.export.artefact import Description, assembled, hashed
-from lipdeploy.export.fold import folded
+from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
@@ -92,7 +92,7 @@ def export(
     trunk = trunk_model(network, request.height, request.width)
     manifest = _draft_manifest(checkpoint, request, trunk)
     fold_error = _fold_error(checkpoint.network, trunk, request)
-    parity = _measure(trunk, manifest, checkpoint.network, request, progress)
+    parity = _measure(trunk, manifest, network, request, progress)
     if not parity.slack <= FLOAT32_TOLERANCE * max(parity.scale, 1e-3):
         raise VerificationError(
             f"the engine's logits are off by {parity.slack:.3g} (logits up to {parity.scale:.3g}), "
@@ -165,7 +165,7 @@ def _double(network: LipDeepLabV3) -> LipDeepLabV3:
 def _measure(
     trunk: onnx.ModelProto,
     manifest: Manifest,
-    network: LipDeepLabV3,
+    network: FoldedNetwork,
     request: Request,
     progress: Callable[[int], object],
 ) -> Parity:
@@ -201,14 +201,14 @@ def _counted(
         progress(1)
 
 
-def _attacker(network: LipDeepLabV3) -> Callable[[Frame], Frame]:
+def _attacker(network: FoldedNetwork) -> Callable[[Frame], Frame]:
     objective = cross_entropy_objective(40.0)
 
     def attack(frame: Frame) -> Frame:
         image = torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():
-            labels = network(image).argmax(1)
-        moved = l2_attack(network, image, labels, ATTACK_EPS, objective, ATTACK_STEPS)
+            labels = network.score(image).argmax(1)
+        moved = l2_attack(network.score, image, labels, ATTACK_EPS, objective, ATTACK_STEPS)
         return np.asarray((moved[0] * 255).round().byte().permute(1, 2, 0).numpy(), np.uint8)
 
     return attack

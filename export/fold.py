@@ -28,7 +28,13 @@ class FoldedNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Logits of the frame; the scale 1 / 255 is in the first kernel."""
         dtype = next(self.parameters()).dtype
-        planes = image.to(dtype).permute(0, 3, 1, 2)
+        return self._logits(image.to(dtype).permute(0, 3, 1, 2))
+
+    def score(self, images: Tensor) -> Tensor:
+        """Logits of real-valued images (N, 3, H, W) in [0, 1], which an attack moves."""
+        return self._logits(images * BYTE_SCALE)
+
+    def _logits(self, planes: Tensor) -> Tensor:
         return self.network.head(self.network.encoder(planes - INPUT_CENTER * BYTE_SCALE))  # type: ignore[no-any-return]
 
 

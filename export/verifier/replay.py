@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+from threadpoolctl import ThreadpoolController
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.verifier.graph import Graph, attributes, label
@@ -31,10 +33,19 @@ class Replay:
             name: value.astype(np.float64) if value.dtype == np.float32 else value
             for name, value in graph.constants.items()
         }
+        self.threads = ThreadpoolController()
         self.last_use = {name: i for i, node in enumerate(self.nodes) for name in node.input}
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> Array:
-        """Logits of one frame: uint8 (H, W, 3) to float64 (K, H, W)."""
+        """Logits of one frame: uint8 (H, W, 3) to float64 (K, H, W).
+
+        On one thread: the products are small, and BLAS threads that wait for each other, or for an
+        engine's, take several times as long.
+        """
+        with self.threads.limit(limits=1, user_api="blas"):
+            return self._run(image)
+
+    def _run(self, image: npt.NDArray[np.uint8]) -> Array:
         values: dict[str, Any] = {self.image: image[None].astype(np.float64)}
         for index, node in enumerate(self.nodes):
             inputs = [values.get(n, self.constants.get(n)) for n in node.input if n]
@@ -54,14 +65,11 @@ def _conv(found: dict[str, Any], x: Array, kernel: Array, bias: Array | None = N
     top, left, bottom, right = found.get("pads", (0, 0, 0, 0))
     padded = np.pad(x[0], ((0, 0), (top, bottom), (left, right)))
     kh, kw = kernel.shape[2:]
-    height = (padded.shape[1] - dh * (kh - 1) - 1) // sh + 1
-    width = (padded.shape[2] - dw * (kw - 1) - 1) // sw + 1
-    total = np.zeros((kernel.shape[0], height * width))
-    for i in range(kh):
-        for j in range(kw):
-            rows = slice(i * dh, i * dh + sh * (height - 1) + 1, sh)
-            columns = slice(j * dw, j * dw + sw * (width - 1) + 1, sw)
-            total += kernel[:, :, i, j] @ padded[:, rows, columns].reshape(len(padded), -1)
+    span = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
+    windows = sliding_window_view(padded, span, (1, 2))[:, ::sh, ::sw, ::dh, ::dw]
+    height, width = windows.shape[1:3]
+    columns = windows.transpose(0, 3, 4, 1, 2).reshape(-1, height * width)
+    total = kernel.reshape(len(kernel), -1) @ columns
     if bias is not None:
         total += bias[:, None]
     return [total.reshape(1, -1, height, width)]

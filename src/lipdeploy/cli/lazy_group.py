@@ -15,7 +15,7 @@ from lipdeploy.core.errors import InputError
 # What `pip install` has to name so that a module is there; the first match wins.
 REQUIREMENTS = {
     "lipdeploy": ("numpy", "onnxruntime", "cv2", "yaml"),
-    "lipdeploy[export]": ("onnx", "onnxscript", "onnx_ir", "torch"),
+    "lipdeploy[export]": ("onnx", "onnxscript", "onnx_ir", "threadpoolctl", "torch"),
     "lipdeploy[train]": ("torch", "tqdm", "matplotlib"),
 }
 
