@@ -10,18 +10,12 @@ from lipdeploy.training.checkpoint import Checkpoint
 from lipdeploy.training.layers import BatchCentering2d, OrthogonalConv2d
 from lipdeploy.training.layers.unit import Constraint
 from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
-from lipdeploy.training.network.config import SIZES, Size
-
-# A network of the same shape, cheap enough for float64 on hundreds of large frames.
-SIZES["tiny"] = Size(1, (8, 16, 16), (2, 2, 1), (1, 1, 2))
 
 
-def trained_like(
-    classes: int, constraint: Constraint = "orthogonal", size: str = "S"
-) -> LipDeepLabV3:
+def trained_like(classes: int, constraint: Constraint = "orthogonal") -> LipDeepLabV3:
     """Parameters away from their start, centering away from zero."""
     torch.manual_seed(0)
-    network = LipDeepLabV3(NetworkConfig(classes, size=size, constraint=constraint)).eval()
+    network = LipDeepLabV3(NetworkConfig(classes, constraint=constraint)).eval()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, BatchCentering2d):
@@ -35,7 +29,7 @@ def trained_like(
 def checkpoint(classes: int, constraint: Constraint = "orthogonal", size: str = "S") -> Checkpoint:
     """A checkpoint of `trained_like`, trained at 64x64."""
     names = tuple(f"class {k}" for k in range(classes))
-    return Checkpoint(trained_like(classes, constraint, size), names, (64, 64), {}, {}, {})
+    return Checkpoint(trained_like(classes, constraint), names, (64, 64), {}, {}, {})
 
 
 def export_to(
@@ -45,11 +39,10 @@ def export_to(
     head: str = "threshold",
     budgets: int = 1,
     logits: bool = False,
-    size: str = "S",
 ) -> Path:
     """Export a 3-class network with a short parity measurement (level none)."""
     request = Request(height, width, head, budgets, logits, frames=24)
-    export(checkpoint(3, size=size), target, request, lambda _: None)
+    export(checkpoint(3), target, request, lambda _: None)
     return target
 
 
