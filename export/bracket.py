@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ class Bracketing:
         self.network = folded(checkpoint.network)
         trunk = trunk_model(self.network, self.height, self.width)
         self.lipschitz = graph_bound(Graph(trunk)).lipschitz
-        self.exact = folded(checkpoint.network).double()
+        self.exact = copy.deepcopy(self.network).double()
         self.steps, self.seed = steps, seed
 
     def rows(
@@ -81,8 +82,8 @@ class Bracketing:
         right = correct_radii(radius, logits.argmax(0), truth)[known]
         certified = float(kept_share(right, eps))
         attacked = min(
-            self._accuracy(self._attacked(pixels, labels, logits, eps, k), truth)
-            for k in range(len(_objectives(eps)))
+            self._accuracy(self._attacked(pixels, labels, logits, eps, objective, k), truth)
+            for k, objective in enumerate(_objectives(eps))
         )
         clean = float((logits.argmax(0) == truth)[known].mean())
         if attacked < certified:
@@ -90,12 +91,17 @@ class Bracketing:
         return Bracket(name, eps, certified, min(attacked, clean), clean)
 
     def _attacked(
-        self, pixels: Tensor, labels: Tensor, logits: np.ndarray, eps: float, attack: int
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        logits: np.ndarray,
+        eps: float,
+        objective: Objective,
+        attack: int,
     ) -> Tensor:
         """The image that one attack ends at; unlabelled pixels keep their own prediction."""
         target = torch.where(labels == IGNORE, torch.from_numpy(logits.argmax(0))[None], labels)
         generator = torch.Generator().manual_seed(self.seed + attack)
-        objective = _objectives(eps)[attack]
         return l2_attack(self.network.score, pixels, target, eps, objective, self.steps, generator)
 
     @torch.no_grad()

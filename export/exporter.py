@@ -90,9 +90,12 @@ def export(
     _check_request(checkpoint, request)
     network = folded(checkpoint.network)
     trunk = trunk_model(network, request.height, request.width)
-    manifest = _draft_manifest(checkpoint, request, trunk)
-    fold_error = _fold_error(checkpoint.network, trunk, request)
-    parity = _measure(trunk, manifest, network, request, progress)
+    graph = Graph(trunk)
+    replay = Replay(graph)
+    manifest = _draft_manifest(checkpoint, request, graph)
+    fold_error = _fold_error(checkpoint.network, replay, request)
+    draft = assembled(trunk, manifest, Description(), with_logits=True)
+    parity = _measure(draft, replay, network, request, progress)
     if not parity.slack <= FLOAT32_TOLERANCE * max(parity.scale, 1e-3):
         raise VerificationError(
             f"the engine's logits are off by {parity.slack:.3g} (logits up to {parity.scale:.3g}), "
@@ -116,8 +119,8 @@ def _check_request(checkpoint: Checkpoint, request: Request) -> None:
         raise InputError("budgets and frames must be 1 or more")
 
 
-def _draft_manifest(checkpoint: Checkpoint, request: Request, trunk: onnx.ModelProto) -> Manifest:
-    bound = graph_bound(Graph(trunk))
+def _draft_manifest(checkpoint: Checkpoint, request: Request, graph: Graph) -> Manifest:
+    bound = graph_bound(graph)
     return Manifest(
         class_names=checkpoint.class_names,
         height=request.height,
@@ -135,14 +138,13 @@ def _draft_manifest(checkpoint: Checkpoint, request: Request, trunk: onnx.ModelP
 
 
 @torch.no_grad()
-def _fold_error(network: LipDeepLabV3, trunk: onnx.ModelProto, request: Request) -> float:
+def _fold_error(network: LipDeepLabV3, replay: Replay, request: Request) -> float:
     """Largest logit difference between the unfolded float64 network and the folded weights.
 
     Raises:
         VerificationError: it is more than the rounding of weights to float32 explains.
     """
     exact = _double(network)
-    replay = Replay(Graph(trunk))
     worst = scale = 0.0
     for frame in synthetic_frames(6, request.height, request.width, seed=3):
         pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].double() / 255
@@ -163,26 +165,25 @@ def _double(network: LipDeepLabV3) -> LipDeepLabV3:
 
 
 def _measure(
-    trunk: onnx.ModelProto,
-    manifest: Manifest,
+    draft: onnx.ModelProto,
+    replay: Replay,
     network: FoldedNetwork,
     request: Request,
     progress: Callable[[int], object],
 ) -> Parity:
-    draft = assembled(trunk, manifest, Description(), with_logits=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(
         draft.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    eps = np.zeros(manifest.budgets, np.float32)
+    eps = np.zeros(request.budgets, np.float32)
 
     def engine(frame: Frame) -> npt.NDArray[np.float32]:
         (logits,) = session.run(["logits"], {"image": frame[None], "eps": eps})
         return np.asarray(logits[0], np.float32)
 
     frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
-    return measure(engine, Replay(Graph(trunk)), _counted(frames, progress))
+    return measure(engine, replay, _counted(frames, progress))
 
 
 def _frames(request: Request) -> Iterator[Frame]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.errors import ArtefactError, InputError
+from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.manifest import Manifest
 
 _ENGINES = {"onnxruntime": "lipdeploy.runtime.onnxruntime_session"}
@@ -88,6 +88,19 @@ def open_session(path: Path, engine: str = "onnxruntime", threads: int = 0) -> S
         raise ArtefactError(f"engine {engine!r} cannot be loaded ({error}); install it") from error
     session: Session = module.open_file(Path(path), threads)
     return session
+
+
+def check_level(session: Session, unverified: bool) -> None:
+    """Refuse a model that nothing is known of.
+
+    Raises:
+        VerificationError: its level is `none` and `unverified` is not set.
+    """
+    if session.manifest.numerics.level == "none" and not unverified:
+        raise VerificationError(
+            "the model is not verified (level none); export it with verification, "
+            "or pass --unverified to run it without any claim"
+        )
 
 
 def checked_image(image: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.uint8]:

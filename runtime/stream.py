@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lipdeploy.core.errors import InputError, SourceLostError, VerificationError
+from lipdeploy.core.errors import InputError, SourceLostError
 from lipdeploy.runtime.channel import Channel, Closed
 from lipdeploy.runtime.rate import Rate
 from lipdeploy.runtime.report import StreamReport, Tally
 from lipdeploy.runtime.result import Result
-from lipdeploy.runtime.session import Session, checked_eps
+from lipdeploy.runtime.session import Session, check_level, checked_eps
 from lipdeploy.runtime.sinks.sink import Sink
 from lipdeploy.runtime.sources.frame import Frame, Source
 from lipdeploy.runtime.stages import Certifier, Predictor
@@ -262,16 +262,3 @@ def check_options(options: StreamOptions) -> None:
         raise InputError(f"max frames is {options.max_frames}; expected 1 or more")
     if not options.max_staleness_s > 0:
         raise InputError(f"max staleness is {options.max_staleness_s}; expected seconds above 0")
-
-
-def check_level(session: Session, unverified: bool) -> None:
-    """Refuse a model that nothing is known of.
-
-    Raises:
-        VerificationError: its level is `none` and `unverified` is not set.
-    """
-    if session.manifest.numerics.level == "none" and not unverified:
-        raise VerificationError(
-            "the model is not verified (level none); export it with verification, "
-            "or pass --unverified to stream it without any claim"
-        )

@@ -11,7 +11,8 @@ from torch import nn
 
 from lipdeploy.core.certificate import margin_from_logits, radius_from_margin
 from lipdeploy.core.dataset import IGNORE
-from lipdeploy.core.metrics import confusion_matrix, mean_iou, robustness
+from lipdeploy.core.metrics import confusion_matrix, mean_iou
+from lipdeploy.core.objectives import correct_radii, kept_share
 from lipdeploy.training.data.examples import Examples, tensors
 
 EPS = (0.1, 0.25)
@@ -61,9 +62,10 @@ def evaluate(network: nn.Module, examples: Examples, batch: int, device: torch.d
             predicted = scores.argmax(0)
             radius = radius_from_margin(margin_from_logits(scores), 1.0)
             confusion = confusion + confusion_matrix(truth, predicted, len(scores))
-            shares = robustness(truth, predicted, radius, np.array(EPS))
-            if (truth != IGNORE).any():
-                robust.append([share.crpa for share in shares])
+            known = truth != IGNORE
+            if known.any():
+                right = correct_radii(radius, predicted, truth)[known]
+                robust.append(kept_share(right, np.array(EPS)).tolist())
     network.train(was_training)
     crpa = dict(zip(EPS, np.mean(robust, 0).tolist(), strict=True))
     accuracy = float(np.trace(confusion) / max(1, confusion.sum()))

@@ -27,7 +27,7 @@ from lipdeploy.export.verifier.parity import (
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.runtime.session import Session, open_session
 
-DRAFT_SPACING = 0.1  # budgets of the differential test of `flips`
+BUDGET_SPACING = 0.1  # budgets of the differential test of `flips`
 
 
 @dataclass
@@ -218,7 +218,7 @@ def _compare(session: Session, replay: Replay, manifest: Manifest, frame: Frame)
     logits = replay(frame)
     margin, slack = margin_from_logits(logits), manifest.numerics.slack
     radius = radius_from_margin(margin, manifest.lipschitz)
-    budgets = DRAFT_SPACING * np.arange(1, manifest.budgets + 1)
+    budgets = BUDGET_SPACING * np.arange(1, manifest.budgets + 1)
     result = session.infer(frame, budgets.tolist())
     above = result.radius > radius
     if above.any():

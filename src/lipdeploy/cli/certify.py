@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from lipdeploy.core.dataset import Dataset, load_dataset
-from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.core.manifest import LEVEL_MEANING
 from lipdeploy.runtime.evaluation import Evaluation, evaluate
-from lipdeploy.runtime.session import checked_eps, open_session
+from lipdeploy.runtime.session import check_level, checked_eps, open_session
 from lipdeploy.runtime.shards import merge, parse_shard, shard_file, write_shard
 
 HELP = """Certify a model file on a labelled split: the worst accuracy under any perturbation.
@@ -79,8 +79,7 @@ def _evaluate(
 ) -> Evaluation:
     pairs = list(enumerate(dataset.pairs(split)))[shard[0] - 1 :: shard[1]]
     with open_session(model) as session:
-        if session.manifest.numerics.level == "none" and not unverified:
-            raise VerificationError(f"{model} has level none; export it anew or pass --unverified")
+        check_level(session, unverified)
         if session.manifest.class_names != dataset.class_names:
             raise InputError(
                 f"{model} has classes {', '.join(session.manifest.class_names)}; "

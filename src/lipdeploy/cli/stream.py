@@ -15,10 +15,10 @@ import click
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.report import StreamReport
-from lipdeploy.runtime.session import open_session
+from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.sinks import open_sinks
 from lipdeploy.runtime.sources import open_source
-from lipdeploy.runtime.stream import Stream, StreamOptions, check_level, check_options
+from lipdeploy.runtime.stream import Stream, StreamOptions, check_options
 
 BUNDLED_MODEL = "scene_s.onnx"
 
