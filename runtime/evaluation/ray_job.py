@@ -22,6 +22,8 @@ from lipdeploy.runtime.session import Session, open_session
 
 OBJECT_STORE_BYTES = 128 * 2**20  # of a cluster of our own; it only ever holds records
 IMAGES_PER_BLOCK = 16
+# Of a cluster of our own: no usage reports, and no remarks of Ray's core on Ray's own actors.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 Batch = Mapping[str, Any]
 
@@ -59,38 +61,39 @@ def ray_lines(
     if not items:
         return
     try:
-        with _cluster(address, workers) as restarts:
-            for row in _rows(model, job, items, workers, threads, restarts):
+        with _cluster(address, workers):
+            for row in _rows(model, job, items, workers, threads):
                 _raise_error_of(row)
                 yield row["record"]
                 progress(1)
-    except (ray.exceptions.RayError, ConnectionError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise LipdeployError(f"the Ray job failed ({first}); see the cluster's logs") from error
+    except ray.exceptions.RayError as error:
+        why = _first_line(error)
+        raise LipdeployError(f"the Ray job failed ({why}); see the cluster's logs") from error
 
 
 @contextmanager
-def _cluster(address: str | None, workers: int) -> Iterator[int]:
-    """Connect to a cluster or start one; what begins here ends with the block.
-
-    Yields how often a worker may be restarted: without end on a cluster that may lose a machine,
-    never on our own.
-    """
+def _cluster(address: str | None, workers: int) -> Iterator[None]:
+    """Connect to a cluster or start one; what begins here ends with the block."""
     if ray.is_initialized():
-        yield -1
+        yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     running = address or os.environ.get("RAY_ADDRESS")
-    ray.init(
-        address=running or "local",
-        num_cpus=None if running else workers,
-        object_store_memory=None if running else OBJECT_STORE_BYTES,
-        include_dashboard=None if running else False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    for key, value in () if running else QUIET.items():
+        os.environ.setdefault(key, value)
     try:
-        yield -1 if running else 0
+        ray.init(
+            address=running or "local",
+            num_cpus=None if running else workers,
+            object_store_memory=None if running else OBJECT_STORE_BYTES,
+            include_dashboard=None if running else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = running or "on this machine"
+        raise LipdeployError(f"no Ray cluster {where} ({_first_line(error)}); start one") from error
+    try:
+        yield
     finally:
         ray.shutdown()
 
@@ -101,7 +104,6 @@ def _rows(
     items: list[dict[str, Any]],
     workers: int,
     threads: int,
-    restarts: int,
 ) -> Iterator[dict[str, Any]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -116,7 +118,6 @@ def _rows(
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        ray_remote_args_fn=lambda: {"max_restarts": restarts},
     )
     yield from records.iter_rows()
 
@@ -150,3 +151,7 @@ class Certifier:
 def _raise_error_of(row: Mapping[str, Any]) -> None:
     if row["kind"]:
         raise getattr(errors, row["kind"], LipdeployError)(row["message"])
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -224,10 +223,12 @@ def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> No
 
 def _plot(found: dict[str, Any], folder: Path) -> str:
     """Draw the curves; what to say where matplotlib is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
+    try:
+        from lipdeploy.runtime.evaluation.curve_plot import plot_curve
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("matplotlib"):
+            raise
         return 'curve.png needs matplotlib: pip install "lipdeploy[certify]"\n'
-    from lipdeploy.runtime.evaluation.curve_plot import plot_curve
-
     level = found["level"]
     title = f"{found['images']} images of {found['data']} ({found['split']})\n"
     plot_curve(folder / "curve.csv", f"{title}level {level}: {LEVEL_MEANING[level]}")
