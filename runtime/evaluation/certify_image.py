@@ -80,20 +80,15 @@ def certify_image(
         _whole_image(answers, truth, predicted, radius, gammas_accuracy)
     frontiers, pixelwise = [], []
     for class_id, label in enumerate(class_names):
-        if (truth == class_id).any():
-            _false_negatives(answers, truth, predicted, radius, class_id, label, gammas_fnr)
-        each = [
-            iou_frontier(truth, predicted, radius, radius, class_id, budget).hull()
-            for budget in eps
-        ]
+        reach = [iou_frontier(truth, predicted, radius, radius, class_id, budget) for budget in eps]
         left = [_pixelwise_iou(truth, predicted, radius, class_id, budget) for budget in eps]
         if (truth == class_id).any():
-            union = confusion[class_id].sum() + confusion[:, class_id].sum()
-            hits = confusion[class_id, class_id]
-            answers.figures[f"iou/{label}"] = float(hits / (union - hits))
-            answers.add("worst_iou", [f.worst() for f in each], f"/{label}")
+            _false_negatives(answers, truth, predicted, radius, class_id, label, gammas_fnr)
+            hits, both = confusion[class_id, class_id], confusion[class_id] + confusion[:, class_id]
+            answers.figures[f"iou/{label}"] = float(hits / (both.sum() - hits))
+            answers.add("worst_iou", [frontier.worst() for frontier in reach], f"/{label}")
             answers.add("pixelwise_worst_iou", [hit / below for hit, below in left], f"/{label}")
-        frontiers.append(each)
+        frontiers.append([frontier.hull() for frontier in reach])
         pixelwise.append(left)
     return ImageCertificates(
         int(known.sum()), answers.figures, answers.curves, confusion.tolist(), frontiers, pixelwise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from lipdeploy.runtime.session import Session, open_session
 
 OBJECT_STORE_BYTES = 128 * 2**20  # of a cluster of our own; it only ever holds records
 IMAGES_PER_BLOCK = 16
+CONNECT_SECONDS = 10.0
 # Of a cluster of our own: no usage reports, and no remarks of Ray's core on Ray's own actors.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
@@ -78,6 +80,7 @@ def _cluster(address: str | None, workers: int) -> Iterator[None]:
         yield
         return
     running = address or os.environ.get("RAY_ADDRESS")
+    _check_reachable(running or "")
     for key, value in () if running else QUIET.items():
         os.environ.setdefault(key, value)
     try:
@@ -96,6 +99,17 @@ def _cluster(address: str | None, workers: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Fail in seconds where Ray itself would knock for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise LipdeployError(f"no Ray cluster {address} ({error}); start one") from error
 
 
 def _rows(

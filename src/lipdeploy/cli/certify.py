@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from lipdeploy.cli.certify_run import Flags, compute, prepare
 from lipdeploy.cli.certify_tables import METRICS, tables
-from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import LEVEL_MEANING
-from lipdeploy.runtime.evaluation.job import Job, make_job
-from lipdeploy.runtime.evaluation.page_writer import write_pages
-from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR, Questions
-from lipdeploy.runtime.evaluation.roi import load_roi
-from lipdeploy.runtime.evaluation.shards import open_shards, parse_shard, shard_file
-from lipdeploy.runtime.evaluation.spool import Spool, write_spool
+from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR
+from lipdeploy.runtime.evaluation.shards import open_shards, shard_file
+from lipdeploy.runtime.evaluation.spool import Spool
 from lipdeploy.runtime.evaluation.summary import summary
-from lipdeploy.runtime.session import check_level, checked_eps, open_session
 
 HELP = """Certify a model file on a labelled split: the worst figures under any perturbation.
 
@@ -40,35 +32,6 @@ Examples:
 """
 
 WITH_MERGE = {"merging", "metrics", "project", "name"}
-
-
-Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Flags:
-    """What the command line asks of a run."""
-
-    model: Path
-    data: Path
-    split: str
-    eps: tuple[float, ...]
-    gammas_accuracy: tuple[float, ...]
-    gammas_fnr: tuple[float, ...]
-    roi: Path | None
-    pictures: int
-    shard: str | None
-    use_ray: bool
-    ray_address: str | None
-    workers: int
-    threads: int | None
-    unverified: bool
-
-    def questions(self, class_names: tuple[str, ...]) -> Questions:
-        """Budgets ascending, everything once."""
-        eps = tuple(sorted({checked_eps(value) for value in self.eps}))
-        accuracy, fnr = (tuple(dict.fromkeys(g)) for g in (self.gammas_accuracy, self.gammas_fnr))
-        return Questions(class_names, eps, accuracy, fnr)
 
 
 @click.command(help=HELP)
@@ -155,64 +118,18 @@ def _refuse_run_flags(ctx: click.Context) -> None:
 
 
 def _run(flags: Flags, folder: Path, metrics: tuple[str, ...]) -> None:
-    job = _prepare(flags)
+    job = prepare(flags)
     folder.mkdir(parents=True, exist_ok=True)
     if flags.shard is not None:
         path = shard_file(folder, job.header.shard)
-        _write_spool(flags, job, path)
-        _draw(flags, job, folder)
+        compute(flags, job, path)
         click.echo(f"Results saved to {path}; join them with --merge")
         return
     path = folder / "records.jsonl.gz"
     try:
-        spool = _write_spool(flags, job, path)
-        _draw(flags, job, folder)
-        _conclude([spool], folder, metrics)
+        _conclude([compute(flags, job, path)], folder, metrics)
     finally:
         path.unlink(missing_ok=True)
-
-
-def _prepare(flags: Flags) -> Job:
-    dataset = load_dataset(flags.data)
-    shard = parse_shard(flags.shard) if flags.shard else (1, 1)
-    with open_session(flags.model) as session:
-        check_level(session, flags.unverified)
-        manifest = session.manifest
-    roi = load_roi(flags.roi, manifest.height, manifest.width) if flags.roi else None
-    questions = flags.questions(manifest.class_names)
-    return make_job(manifest, dataset, flags.split, questions, shard, roi)
-
-
-def _write_spool(flags: Flags, job: Job, path: Path) -> Spool:
-    length = len(job.tasks)
-    with contextlib.ExitStack() as stack:
-        lines = _lines_on_ray if flags.use_ray else _lines_here
-        bar = click.progressbar(length=length, label="certifying", file=sys.stderr)
-        progress = stack.enter_context(bar).update
-        return write_spool(path, job.header, lines(flags, job, progress, stack))
-
-
-def _lines_here(
-    flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
-) -> Iterator[str]:
-    session = stack.enter_context(open_session(flags.model, threads=flags.threads or 0))
-    return job.lines(session, progress)
-
-
-def _lines_on_ray(
-    flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
-) -> Iterator[str]:
-    from lipdeploy.runtime.evaluation.ray_job import ray_lines
-
-    threads = flags.threads or 1
-    lines = ray_lines(flags.model, job, flags.workers, threads, progress, flags.ray_address)
-    return stack.enter_context(contextlib.closing(lines))
-
-
-def _draw(flags: Flags, job: Job, folder: Path) -> None:
-    if flags.pictures:
-        with open_session(flags.model, threads=flags.threads or 0) as session:
-            write_pages(session, job, flags.pictures, folder)
 
 
 def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> None:
