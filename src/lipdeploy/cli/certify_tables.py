@@ -90,7 +90,7 @@ def _table(title: str, corner: str, rows: Sequence[str], columns: Sequence[Colum
     """Right-aligned cells; columns that do not fit into the width go into a block below."""
     left = max(len(text) for text in (corner, *rows))
     blocks = ["\n".join(_block(corner, rows, block, left)) for block in _blocks(columns, left)]
-    return "\n".join([title, *blocks])
+    return f"{title}\n" + "\n\n".join(blocks)
 
 
 def _block(corner: str, rows: Sequence[str], columns: Sequence[Column], left: int) -> Iterator[str]:
