@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
+from lipdeploy.core.certificate import count_flips
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound, Manifest, manifest_from_metadata
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.verifier.graph import Graph, load_model, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
