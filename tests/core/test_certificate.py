@@ -28,13 +28,13 @@ def brute_force_flips(radii: list[float], eps: float) -> int:
     return best
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, EPS)
 def test_count_flips_is_the_knapsack(radii: list[float], eps: float) -> None:
     assert int(count_flips(np.array(radii), eps)) == brute_force_flips(radii, eps)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, st.integers(0, 8))
 def test_budget_for_flips_is_the_cheapest_subset(radii: list[float], flips: int) -> None:
     found = budget_for_flips(np.array(radii), flips)

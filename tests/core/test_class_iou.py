@@ -52,7 +52,7 @@ def reachable(pixels: Image, class_id: int, eps: float) -> list[tuple[int, int]]
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(PIXEL, min_size=1, max_size=7), EPS)
 def test_worst_iou_is_the_minimum_over_all_attacks(pixels: Image, eps: float) -> None:
     truth, predicted, leave, join = arrays(pixels)

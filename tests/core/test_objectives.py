@@ -41,7 +41,7 @@ def subsets(radii: list[float]) -> list[tuple[Fraction, int]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, EIGHTHS)
 def test_q1_is_the_minimum_over_all_attacks(radii: list[float], eps: float) -> None:
     reachable = [n for cost, n in subsets(radii) if cost <= Fraction(eps) ** 2]
@@ -51,7 +51,7 @@ def test_q1_is_the_minimum_over_all_attacks(radii: list[float], eps: float) -> N
     assert int(worst_case_pixels(np.array(radii), eps).sum()) == max(reachable)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, GAMMA)
 def test_q2_is_the_cheapest_attack_that_gets_there(radii: list[float], gamma: float) -> None:
     share = Fraction(str(gamma))

@@ -14,7 +14,7 @@ from lipdeploy.core.segments import certify_segments
 PIXELS = st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 15)), min_size=0, max_size=14)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(PIXELS, st.integers(0, 40), st.lists(st.integers(1, 5), min_size=4, max_size=4))
 def test_every_segment_like_alone(
     pixels: list[tuple[int, int]], eighths: int, needed: list[int]
