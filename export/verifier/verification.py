@@ -105,11 +105,13 @@ def check_container(model: onnx.ModelProto) -> None:
     Raises:
         VerificationError: which part.
     """
+    outputs = [output.name for output in model.graph.output]
     unexpected = {
         "functions": len(model.functions),
         "training_info": len(model.training_info),
         "sparse initializers": len(model.graph.sparse_initializer),
         "overloaded nodes": sum(bool(node.overload) for node in model.graph.node),
+        "outputs of one name": len(outputs) - len(set(outputs)),
     }
     for part, count in unexpected.items():
         if count:
