@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 
 from lipdeploy.core.manifest import LEVEL_MEANING, LEVELS, Level, Manifest, Numerics
-from lipdeploy.runtime.legend import Legend
 from lipdeploy.runtime.lettering import styles, wrapped
 from lipdeploy.runtime.overlay import Overlay, enlarged
 from lipdeploy.runtime.palette import class_colour
@@ -17,6 +16,7 @@ from lipdeploy.runtime.regions import find_regions
 from lipdeploy.runtime.result import Result, State
 from lipdeploy.runtime.session import Prediction
 from lipdeploy.runtime.sources.frame import Frame
+from lipdeploy.runtime.wording import Wording
 
 NAMES = ("background", "road", "person")
 HEIGHT, WIDTH = 24, 32
@@ -112,7 +112,7 @@ def test_large_frames_are_not_resized() -> None:
 
 @pytest.mark.parametrize(("level", "state"), [*itertools.product(LEVELS, ("ok", "withheld"))])
 def test_words_name_the_level(level: Level, state: State) -> None:
-    legend = Legend(manifest(level), 0.9)
+    legend = Wording(manifest(level), 0.9, "regions")
     headline = legend.headline(result(*halves(), level=level, state=state))
     assert LEVEL_MEANING[level] in legend.details()
     if level == "none":
@@ -126,7 +126,7 @@ def test_share_is_rounded_down() -> None:
     made = result(*halves())
     assert made.prediction is not None
     made.prediction.flips[0] = 1
-    assert Legend(manifest(), 0.9).headline(made).endswith(": 99 % of pixels")
+    assert Wording(manifest(), 0.9, "regions").headline(made).endswith(": 99 % of pixels")
 
 
 def test_wrapping_fits() -> None:
