@@ -52,7 +52,7 @@ def draw_bar(
         place = x + round(value / end * (width - 1))
         cv2.line(image, (place, y + high), (place, y + high + style.line // 5), ink, 1)
         _centred(image, f"{value:.4g}", place, y + high + style.line // 6, (x, width), style, ink)
-    _mark(image, (x, y), width, high, eps / end, f"eps {eps:g}", style, ink)
+    _mark(image, (x, y), width, high, eps / end, f"eps {eps!r}", style, ink)
 
 
 def axis_end(scale: Scale, eps: float) -> float:

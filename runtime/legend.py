@@ -10,7 +10,17 @@ import numpy as np
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.runtime.colour_bar import bar_height, draw_bar
 from lipdeploy.runtime.heat import Heat
-from lipdeploy.runtime.lettering import DIM, WHITE, Image, Style, darken, styles, wrapped, write
+from lipdeploy.runtime.lettering import (
+    DIM,
+    WHITE,
+    Image,
+    Style,
+    darken,
+    in_rows,
+    styles,
+    wrapped,
+    write,
+)
 from lipdeploy.runtime.palette import class_colour, is_tinted
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.views import View
@@ -100,16 +110,8 @@ def _rows(
     entries: Sequence[tuple[str, str]], style: Style, width: int
 ) -> list[list[tuple[int, str, str]]]:
     """Entries as (x, kind, text) in rows that fit."""
-    rows: list[list[tuple[int, str, str]]] = []
-    x = width
-    for kind, text in entries:
-        wide = _swatch_width(style, kind) + style.width(text) + style.line
-        if x + wide - style.line > width:
-            rows.append([])
-            x = 0
-        rows[-1].append((x, kind, text))
-        x += wide
-    return rows
+    widths = [_swatch_width(style, kind) + style.width(text) for kind, text in entries]
+    return [[(x, *entries[k]) for x, k in row] for row in in_rows(widths, width, style.line)]
 
 
 def _swatch_width(style: Style, kind: str) -> int:
