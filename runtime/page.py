@@ -77,7 +77,7 @@ def draw_page(
     high, wide = columns[0].picture.shape[:2]
     body = page_style(high, wide)
     gap = 2 * body.line
-    width = max(wide, _NARROWEST * body.line)
+    width = max(wide + 2, _NARROWEST * body.line)
     sheets = [_column(column, width, body, eps, _title_lines(columns, width)) for column in columns]
     tallest = max(len(sheet) for sheet in sheets)
     spacer = np.full((tallest, gap, 3), 255, np.uint8)
@@ -122,10 +122,10 @@ def _column(column: Column, width: int, body: Style, eps: float, title_lines: in
 
 def _framed(picture: Image, width: int) -> Image:
     """The picture with a thin frame around it, on paper of the column's width."""
-    sheet = np.full((picture.shape[0] + 2, width, 3), 255, np.uint8)
-    sheet[1:-1, : picture.shape[1]] = picture
-    corner = (min(picture.shape[1], width) - 1, picture.shape[0] + 1)
-    cv2.rectangle(sheet, (0, 0), corner, FAINT, 1)
+    high, wide = picture.shape[:2]
+    sheet = np.full((high + 2, width, 3), 255, np.uint8)
+    sheet[:, : wide + 2] = FAINT
+    sheet[1:-1, 1 : wide + 1] = picture
     return sheet
 
 
