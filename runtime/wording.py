@@ -59,7 +59,7 @@ class Wording:
             key = [
                 ("solid", f"at least {self._keep} % of it keeps its class"),
                 ("hatched", "no such guarantee"),
-                ("budget", f"changing {self._change} of the region takes at least this eps"),
+                ("budget", f"eps on a region: no smaller one changes {self._change} of it"),
             ]
         shares = self._class_share(result)
         return key + [

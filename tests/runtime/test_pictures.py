@@ -153,6 +153,23 @@ def test_the_regions_page_leaves_white_what_has_no_guarantee() -> None:
     assert all(pixels_of(nothing, map_colour(name)) == 0 for name in NAMES)
 
 
+def test_budgets_in_words_are_never_above_the_bound(words: list[str]) -> None:
+    c = case(8)
+    found = find_regions(c.mask, c.radius, c.eps, min_area=1)
+    pages_of(c)
+    (budget,) = vanishing_budgets(c, found).values()
+    said = next(text for text in " ".join(words).split("; ") if "pixels, eps " in text)
+    figure = float(said.split("pixels, eps ")[1].split()[0].rstrip("."))
+    assert figure <= budget < figure + 0.00101
+    labels = sorted(
+        float(text[4:]) for text in words if text.startswith("eps 0.") and len(text) < 9
+    )
+    change = sorted([*(region.budget for region in found.regions), budget, c.eps])
+    assert labels, "the regions are large enough for a label"
+    for label in labels:
+        assert any(label <= bound < label + 0.0101 for bound in change)
+
+
 def test_every_page_names_budget_and_level(words: list[str]) -> None:
     for name, page in pages_of(case(3)).items():
         assert page.dtype == np.uint8, name
