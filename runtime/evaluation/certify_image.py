@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.class_iou import IouFrontier, iou_frontier
-from lipdeploy.core.dataset import IGNORE
-from lipdeploy.core.metrics import confusion_matrix, robustness
+from lipdeploy.core.certificate import CostCurve
+from lipdeploy.core.class_iou import IouCosts, IouFrontier
+from lipdeploy.core.metrics import confusion_matrix
 from lipdeploy.core.objectives import (
     budget_for_accuracy,
     budget_for_fnr,
-    correct_radii,
+    kept_share,
+    pixelwise_budget_for_accuracy,
+    pixelwise_budget_for_fnr,
+    pixelwise_fnr,
     pixelwise_share,
     stability50,
     worst_fnr,
 )
+from lipdeploy.core.ranking import rank
+from lipdeploy.core.ratio import ratio_down
 from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR
 
 Labels = npt.NDArray[np.uint8]
@@ -73,25 +75,29 @@ def certify_image(
         grid: budgets of the curves.
     """
     answers = _Answers(tuple(eps), tuple(grid))
-    known = truth != IGNORE
     confusion = confusion_matrix(truth, predicted, len(class_names))
-    if known.any():
-        answers.figures["pixel_accuracy"] = float(np.trace(confusion) / known.sum())
-        _whole_image(answers, truth, predicted, radius, gammas_accuracy)
-    frontiers, pixelwise = [], []
+    ranking = rank(truth, predicted, radius)
+    if ranking.truth.size:
+        answers.figures["pixel_accuracy"] = float(np.trace(confusion) / ranking.truth.size)
+        answers.add_accuracy(ranking.accuracy(), gammas_accuracy)
+        answers.add_stability(ranking.stability())
+    costs = [ranking.class_iou(class_id) for class_id in range(len(class_names))]
+    frontiers = [each.frontiers(eps) for each in costs]
+    pixelwise = [[_pixelwise_iou(each, budget) for budget in eps] for each in costs]
     for class_id, label in enumerate(class_names):
-        reach = [iou_frontier(truth, predicted, radius, radius, class_id, budget) for budget in eps]
-        left = [_pixelwise_iou(truth, predicted, radius, class_id, budget) for budget in eps]
-        if (truth == class_id).any():
-            _false_negatives(answers, truth, predicted, radius, class_id, label, gammas_fnr)
-            hits, both = confusion[class_id, class_id], confusion[class_id] + confusion[:, class_id]
-            answers.figures[f"iou/{label}"] = float(hits / (both.sum() - hits))
-            answers.add("worst_iou", [frontier.worst() for frontier in reach], f"/{label}")
-            answers.add("pixelwise_worst_iou", [hit / below for hit, below in left], f"/{label}")
-        frontiers.append([frontier.hull() for frontier in reach])
-        pixelwise.append(left)
+        labelled, hits = int(confusion[class_id].sum()), int(confusion[class_id, class_id])
+        if labelled:
+            answers.figures[f"fnr/{label}"] = (labelled - hits) / labelled
+            answers.figures[f"iou/{label}"] = hits / costs[class_id].union
+            answers.add_fnr(ranking.class_accuracy(class_id), label, gammas_fnr)
+            answers.add_iou(frontiers[class_id], pixelwise[class_id], label)
     return ImageCertificates(
-        int(known.sum()), answers.figures, answers.curves, confusion.tolist(), frontiers, pixelwise
+        ranking.truth.size,
+        answers.figures,
+        answers.curves,
+        confusion.tolist(),
+        [[frontier.hull() for frontier in row] for row in frontiers],
+        pixelwise,
     )
 
 
@@ -108,70 +114,46 @@ class _Answers:
     def budgets(self) -> npt.NDArray[np.float64]:
         return np.asarray([*self.eps, *self.grid], np.float64)
 
-    def add(self, key: str, values: Sequence[float], suffix: str = "") -> None:
+    def add_accuracy(self, curve: CostCurve, gammas: Sequence[float]) -> None:
+        self._add("crpa", kept_share(curve, self.budgets).tolist())
+        self._add("pixelwise_crpa", pixelwise_share(curve, self.budgets).tolist())
+        for gamma in gammas:
+            alone = pixelwise_budget_for_accuracy(curve, gamma)
+            self.figures[f"accuracy_budget@{gamma}"] = budget_for_accuracy(curve, gamma)
+            self.figures[f"pixelwise_accuracy_budget@{gamma}"] = alone
+
+    def add_stability(self, curve: CostCurve) -> None:
+        self._add("crs", kept_share(curve, self.budgets).tolist())
+        self._add("pixelwise_crs", pixelwise_share(curve, self.budgets).tolist())
+        self.figures["stability50"] = stability50(curve)
+        self.figures["pixelwise_stability50"] = pixelwise_budget_for_accuracy(curve, 0.5)
+
+    def add_fnr(self, curve: CostCurve, label: str, gammas: Sequence[float]) -> None:
+        self._add("worst_fnr", worst_fnr(curve, self.budgets).tolist(), label)
+        self._add("pixelwise_worst_fnr", pixelwise_fnr(curve, self.budgets).tolist(), label)
+        for gamma in gammas:
+            alone = pixelwise_budget_for_fnr(curve, gamma)
+            self.figures[f"fnr_budget@{gamma}/{label}"] = budget_for_fnr(curve, gamma)
+            self.figures[f"pixelwise_fnr_budget@{gamma}/{label}"] = alone
+
+    def add_iou(
+        self, frontiers: Sequence[IouFrontier], alone: Sequence[tuple[int, int]], label: str
+    ) -> None:
+        self._add("worst_iou", [frontier.worst() for frontier in frontiers], label)
+        self._add("pixelwise_worst_iou", [ratio_down(*counts) for counts in alone], label)
+
+    def _add(self, key: str, values: Sequence[float], label: str = "") -> None:
         """Values for `eps`, or for `budgets`: `eps` and then `grid`."""
-        numbers = [float(value) for value in values]
-        asked, rest = numbers[: len(self.eps)], numbers[len(self.eps) :]
-        for eps, value in zip(self.eps, asked, strict=True):
+        suffix = f"/{label}" if label else ""
+        for eps, value in zip(self.eps, values, strict=False):
             self.figures[f"{key}@{eps}{suffix}"] = value
-        if rest:
-            self.curves[f"{key}{suffix}"] = rest
+        if len(values) > len(self.eps):
+            self.curves[f"{key}{suffix}"] = list(values[len(self.eps) :])
 
 
-def _whole_image(
-    answers: _Answers, truth: Labels, predicted: Labels, radius: Radii, gammas: Sequence[float]
-) -> None:
-    shares = robustness(truth, predicted, radius, answers.budgets)
-    for each in dataclasses.fields(shares[0]):
-        answers.add(each.name, [getattr(share, each.name) for share in shares])
-    known = truth != IGNORE
-    stable = radius[known].astype(np.float64)
-    correct = correct_radii(stable, predicted[known], truth[known]).astype(np.float64)
-    answers.figures["stability50"] = stability50(stable)
-    answers.figures["pixelwise_stability50"] = _pixelwise_budget(stable, Fraction(1, 2))
-    for gamma in gammas:
-        wrong = 1 - Fraction(str(gamma))
-        answers.figures[f"accuracy_budget@{gamma}"] = budget_for_accuracy(correct, gamma)
-        answers.figures[f"pixelwise_accuracy_budget@{gamma}"] = _pixelwise_budget(correct, wrong)
-
-
-def _false_negatives(
-    answers: _Answers,
-    truth: Labels,
-    predicted: Labels,
-    radius: Radii,
-    class_id: int,
-    label: str,
-    gammas: Sequence[float],
-) -> None:
-    positive = truth == class_id
-    correct = correct_radii(radius, predicted, truth)[positive].astype(np.float64)
-    missed = int((predicted[positive] != class_id).sum())
-    answers.figures[f"fnr/{label}"] = missed / correct.size
-    bounds: dict[str, Callable[..., npt.NDArray[np.float64]]] = {
-        "worst_fnr": worst_fnr,
-        "pixelwise_worst_fnr": lambda radii, eps: 1.0 - pixelwise_share(radii, eps),
-    }
-    for key, bound in bounds.items():
-        answers.add(key, bound(correct, answers.budgets).tolist(), f"/{label}")
-    for gamma in gammas:
-        rate = Fraction(str(gamma))
-        answers.figures[f"fnr_budget@{gamma}/{label}"] = budget_for_fnr(correct, gamma)
-        answers.figures[f"pixelwise_fnr_budget@{gamma}/{label}"] = _pixelwise_budget(correct, rate)
-
-
-def _pixelwise_budget(radius: npt.NDArray[np.float64], share: Fraction) -> float:
-    """Least budget that `share` of the pixels do not withstand, each facing it alone."""
-    count = math.ceil(share * radius.size)
-    return float(np.partition(radius, count - 1)[count - 1]) if count else 0.0
-
-
-def _pixelwise_iou(
-    truth: Labels, predicted: Labels, radius: Radii, class_id: int, eps: float
-) -> tuple[int, int]:
-    """Hits and union of a class where all pixels that alone do not withstand eps turn."""
-    known, exposed = truth != IGNORE, radius <= np.float64(eps)
-    positive, found = known & (truth == class_id), known & (predicted == class_id)
-    hits = int((positive & found & ~exposed).sum())
-    gained = int((known & ~positive & ~found & exposed).sum())
-    return hits, int((positive | found).sum()) + gained
+def _pixelwise_iou(costs: IouCosts, eps: float) -> tuple[int, int]:
+    """Hits and union that are left of a class where each pixel has the whole budget."""
+    lost = int(np.searchsorted(costs.leave, eps, side="right"))
+    return costs.leave.size - lost, costs.union + int(
+        np.searchsorted(costs.join, eps, side="right")
+    )

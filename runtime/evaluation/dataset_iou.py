@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from lipdeploy.core.ratio import WorstRatio, ratio_down
 from lipdeploy.runtime.evaluation.record import Record
-from lipdeploy.runtime.evaluation.worst_ratio import WorstRatio
 
 Records = Callable[[], Iterable[Record]]
 Table = list[list[float]]
@@ -25,7 +25,8 @@ def worst_dataset_ious(records: Records, classes: int, budgets: int) -> Table:
     while pending:
         for record in records():
             for k, e in pending:
-                ratios[k][e].add(record.certificates.frontiers[k][e])
+                found = record.certificates.frontiers[k][e]
+                ratios[k][e].add(found.hits, found.union, found.lost, found.gained)
         pending = [(k, e) for k, e in pending if not ratios[k][e].finish_round()]
     return [[ratio.value for ratio in row] for row in ratios]
 
@@ -47,6 +48,9 @@ class PixelwiseIou:
     def values(self) -> Table:
         """As `worst_dataset_ious`."""
         return [
-            [hit / below if below else math.nan for hit, below in zip(hits, union, strict=True)]
+            [
+                ratio_down(hit, below) if below else math.nan
+                for hit, below in zip(hits, union, strict=True)
+            ]
             for hits, union in zip(self._hits, self._union, strict=True)
         ]

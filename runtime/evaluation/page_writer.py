@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.runtime.evaluation.job import Job, Task
+from lipdeploy.runtime.pictures import certificate_pictures
 from lipdeploy.runtime.session import Session
 
 
@@ -28,11 +28,10 @@ def write_pages(session: Session, job: Job, count: int, folder: Path) -> None:
 
 
 def _write_image(session: Session, job: Job, task: Task, target: Path) -> None:
-    drawing = importlib.import_module("lipdeploy.runtime.pictures")
     image, truth = job.read(task)
     found = session.infer(image, [0.0] * session.manifest.budgets)
     eps = max(job.header.questions.eps)
-    pages = drawing.certificate_pictures(image, truth, found, session.manifest, eps)
+    pages = certificate_pictures(image, truth, found, session.manifest, eps)
     stem = Path(task.name).with_suffix("").as_posix().replace("/", "_")
     for key, page in pages.items():
         path = target / f"{task.index:06d}_{stem}_{key}.png"

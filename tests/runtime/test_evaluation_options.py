@@ -6,7 +6,6 @@ import hashlib
 import math
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -15,6 +14,7 @@ import pytest
 
 from lipdeploy.cli.certify_tables import WIDTH, tables
 from lipdeploy.core.manifest import Manifest
+from lipdeploy.runtime.evaluation import page_writer
 from lipdeploy.runtime.session import Prediction
 from tests.runtime.conftest import CLASSES
 from tests.runtime.labelled import (
@@ -272,8 +272,7 @@ def test_pictures_of_the_first_images(folder: Path, monkeypatch: pytest.MonkeyPa
         seen.append(eps)
         return dict.fromkeys(("regions", "worst_fnr", "vanishing"), image)
 
-    stand_in = SimpleNamespace(certificate_pictures=draw)
-    monkeypatch.setitem(sys.modules, "lipdeploy.runtime.pictures", stand_in)
+    monkeypatch.setattr(page_writer, "certificate_pictures", draw)
     assert certify(folder, "p", "--eps", "0.1", "--eps", "0.3", "--pictures", "2") == 0
     assert seen == [0.3, 0.3]
     names = sorted(path.name for path in (folder / "p/pictures").iterdir())
