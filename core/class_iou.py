@@ -96,12 +96,11 @@ class IouCosts:
         gained = np.searchsorted(turned, budget - taken[:affordable], side="right") - 1
         return IouFrontier(self.leave.size, self.union, lost, gained.astype(np.int64))
 
-    def pixelwise(self, eps: float) -> float:
-        """Least IoU if every pixel has the whole budget; NaN as for `IouFrontier.worst`."""
+    def pixelwise(self, eps: float) -> tuple[int, int]:
+        """Hits and union that are left if every pixel has the whole budget."""
         lost = int(np.searchsorted(self.leave, eps, side="right"))
         gained = int(np.searchsorted(self.join, eps, side="right"))
-        below = self.union + gained
-        return ratio_down(self.leave.size - lost, below) if below else float("nan")
+        return self.leave.size - lost, self.union + gained
 
 
 def _prefix(ascending: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -155,7 +154,8 @@ def pixelwise_class_iou(
     truth: Labels, predicted: Labels, leave: Radii, join: Radii, class_id: int, eps: float
 ) -> float:
     """The same where every pixel has the whole budget: what a pixelwise baseline can say."""
-    return _costs(truth, predicted, leave, join, class_id).pixelwise(eps)
+    hits, union = _costs(truth, predicted, leave, join, class_id).pixelwise(eps)
+    return ratio_down(hits, union) if union else float("nan")
 
 
 def worst_dataset_iou(frontiers: Sequence[IouFrontier]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.certificate import CostCurve
-from lipdeploy.core.class_iou import IouCosts, IouFrontier
+from lipdeploy.core.class_iou import IouFrontier
 from lipdeploy.core.metrics import confusion_matrix
 from lipdeploy.core.objectives import (
     budget_for_accuracy,
@@ -83,7 +83,7 @@ def certify_image(
         answers.add_stability(ranking.stability())
     costs = [ranking.class_iou(class_id) for class_id in range(len(class_names))]
     frontiers = [each.frontiers(eps) for each in costs]
-    pixelwise = [[_pixelwise_iou(each, budget) for budget in eps] for each in costs]
+    pixelwise = [[each.pixelwise(budget) for budget in eps] for each in costs]
     for class_id, label in enumerate(class_names):
         labelled, hits = int(confusion[class_id].sum()), int(confusion[class_id, class_id])
         if labelled:
@@ -149,11 +149,3 @@ class _Answers:
             self.figures[f"{key}@{eps}{suffix}"] = value
         if len(values) > len(self.eps):
             self.curves[f"{key}{suffix}"] = list(values[len(self.eps) :])
-
-
-def _pixelwise_iou(costs: IouCosts, eps: float) -> tuple[int, int]:
-    """Hits and union that are left of a class where each pixel has the whole budget."""
-    lost = int(np.searchsorted(costs.leave, eps, side="right"))
-    return costs.leave.size - lost, costs.union + int(
-        np.searchsorted(costs.join, eps, side="right")
-    )

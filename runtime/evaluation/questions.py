@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.metrics import Robustness
 
 GAMMAS_ACCURACY = (0.9, 0.7, 0.5)
 GAMMAS_FNR = (0.7, 0.85, 0.95)
 CURVE_POINTS = 41
 
-SHARES = tuple(each.name for each in dataclasses.fields(Robustness))
+SHARES = ("crpa", "crs", "pixelwise_crpa", "pixelwise_crs")
 CLASS_BOUNDS = ("worst_fnr", "pixelwise_worst_fnr", "worst_iou", "pixelwise_worst_iou")
 CURVE_CLASS_BOUNDS = ("worst_fnr", "pixelwise_worst_fnr")
 

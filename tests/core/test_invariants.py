@@ -12,6 +12,7 @@ from lipdeploy.core.class_iou import iou_frontier, worst_class_iou, worst_datase
 from lipdeploy.core.objectives import kept_share, worst_fnr
 from lipdeploy.core.radius import margin_from_logits, pairwise_radius, radius_from_margin
 from lipdeploy.core.ranking import rank
+from lipdeploy.core.ratio import ratio_down
 from lipdeploy.core.segments import certify_segments
 
 EPS = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 4.0]
@@ -36,7 +37,7 @@ def figures(truth: Any, predicted: Any, radius: Any) -> list[Any]:
         kept_share(ranking.stability(), eps).tolist(),
         *((1 - worst_fnr(ranking.class_accuracy(k), eps)).tolist() for k in range(3)),
         *([f.worst() for f in ranking.class_iou(k).frontiers(EPS)] for k in range(3)),
-        *([ranking.class_iou(k).pixelwise(e) for e in EPS] for k in range(3)),
+        *([ratio_down(*ranking.class_iou(k).pixelwise(e)) for e in EPS] for k in range(3)),
     ]
 
 
