@@ -1,0 +1,99 @@
+#include "lipdeploy/class_iou.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "lipdeploy/budget.hpp"
+#include "lipdeploy/radius_bits.hpp"
+#include "lipdeploy/radix_sort.hpp"
+
+namespace lipdeploy {
+namespace {
+
+void check(const ClassOnImage& image) {
+    const std::size_t pixels = image.truth.size();
+    if (image.predicted.size() != pixels || image.leave.size() != pixels ||
+        image.join.size() != pixels) {
+        throw std::invalid_argument(
+            "truth, predicted, leave and join differ in size; expected one entry a pixel in each");
+    }
+}
+
+/// Radii of the true positives and of the true negatives that `most` can pay one by one.
+struct Affordable {
+    std::vector<std::uint32_t> hits, negatives;
+    std::int64_t hit_count = 0, united = 0;
+};
+
+/// A dearer pixel fits no sum, and without it the sums of the cheaper ones stay what they are.
+Affordable affordable(const ClassOnImage& image, double most) {
+    const std::size_t pixels = image.truth.size();
+    Affordable found;
+    found.hits.resize(pixels + 1);  // the last slots take what is not kept
+    found.negatives.resize(pixels + 1);
+    std::size_t hits = 0, negatives = 0;
+    for (std::size_t i = 0; i < pixels; ++i) {
+        const bool known = image.truth[i] != kIgnore;
+        const bool positive = known & (image.truth[i] == image.class_id);
+        const bool inside = known & (image.predicted[i] == image.class_id);
+        const std::uint32_t leave = radius_bits(image.leave[i]), join = radius_bits(image.join[i]);
+        found.hit_count += positive & inside;
+        found.united += positive | inside;
+        found.hits[hits] = leave;
+        hits += positive & inside & !(cost_from_bits(leave) > most);
+        found.negatives[negatives] = join;
+        negatives += known & !positive & !inside & !(cost_from_bits(join) > most);
+    }
+    found.hits.resize(hits);
+    found.negatives.resize(negatives);
+    return found;
+}
+
+/// Cheapest total of 0, 1, 2, ... pixels, as far as the budget reaches.
+std::vector<double> totals(std::vector<std::uint32_t>& bits, double budget,
+                           std::vector<std::uint32_t>& spare) {
+    radix_sort(bits, spare);
+    std::vector<double> found{0.0};
+    found.reserve(bits.size() + 1);
+    for (const std::uint32_t value : bits) {
+        const double total = found.back() + cost_from_bits(value);
+        if (total > budget) break;
+        found.push_back(total);
+    }
+    return found;
+}
+
+}  // namespace
+
+double IouFrontier::worst() const {
+    double least = std::numeric_limits<double>::quiet_NaN();
+    for (std::size_t lost = 0; lost < gained.size(); ++lost) {
+        const std::int64_t below = united + gained[lost];
+        if (below == 0) continue;
+        const double ratio = static_cast<double>(hits - static_cast<std::int64_t>(lost)) /
+                             static_cast<double>(below);
+        if (!(ratio >= least)) least = ratio;
+    }
+    return least;
+}
+
+IouFrontier iou_frontier(const ClassOnImage& image, double eps) {
+    check(image);
+    const double budget = eps * eps * rounding_inflation(image.truth.size());
+    Affordable found = affordable(image, budget);
+    std::vector<std::uint32_t> spare;
+    const std::vector<double> taken = totals(found.hits, budget, spare);
+    const std::vector<double> turned = totals(found.negatives, budget, spare);
+    IouFrontier frontier{found.hit_count, found.united, {}};
+    frontier.gained.reserve(taken.size());
+    std::size_t gained = turned.size() - 1;
+    for (const double spent : taken) {
+        const double rest = budget - spent;
+        while (turned[gained] > rest) --gained;  // turned[0] is 0, and rest is never below
+        frontier.gained.push_back(static_cast<std::int64_t>(gained));
+    }
+    return frontier;
+}
+
+}  // namespace lipdeploy
