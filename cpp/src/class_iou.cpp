@@ -7,6 +7,7 @@
 #include "lipdeploy/budget.hpp"
 #include "lipdeploy/radius_bits.hpp"
 #include "lipdeploy/radix_sort.hpp"
+#include "scratch.hpp"
 
 namespace lipdeploy {
 namespace {
@@ -22,7 +23,7 @@ void check(const ClassOnImage& image) {
 
 /// Radii of the true positives and of the true negatives that `most` can pay one by one.
 struct Affordable {
-    std::vector<std::uint32_t> hits, negatives;
+    std::span<std::uint32_t> hits, negatives;
     std::int64_t hit_count = 0, united = 0;
 };
 
@@ -30,8 +31,8 @@ struct Affordable {
 Affordable affordable(const ClassOnImage& image, double most) {
     const std::size_t pixels = image.truth.size();
     Affordable found;
-    found.hits.resize(pixels + 1);  // the last slots take what is not kept
-    found.negatives.resize(pixels + 1);
+    found.hits = scratch(Slot::radii, pixels + 1);  // the last slots take what is not kept
+    found.negatives = scratch(Slot::join_radii, pixels + 1);
     std::size_t hits = 0, negatives = 0;
     for (std::size_t i = 0; i < pixels; ++i) {
         const bool known = image.truth[i] != kIgnore;
@@ -45,17 +46,15 @@ Affordable affordable(const ClassOnImage& image, double most) {
         found.negatives[negatives] = join;
         negatives += known & !positive & !inside & !(cost_from_bits(join) > most);
     }
-    found.hits.resize(hits);
-    found.negatives.resize(negatives);
+    found.hits = found.hits.first(hits);
+    found.negatives = found.negatives.first(negatives);
     return found;
 }
 
 /// Cheapest total of 0, 1, 2, ... pixels, as far as the budget reaches.
-std::vector<double> totals(std::vector<std::uint32_t>& bits, double budget,
-                           std::vector<std::uint32_t>& spare) {
-    radix_sort(bits, spare);
+std::vector<double> totals(std::span<std::uint32_t> bits, double budget) {
+    radix_sort(bits);
     std::vector<double> found{0.0};
-    found.reserve(bits.size() + 1);
     for (const std::uint32_t value : bits) {
         const double total = found.back() + cost_from_bits(value);
         if (total > budget) break;
@@ -81,10 +80,9 @@ double IouFrontier::worst() const {
 IouFrontier iou_frontier(const ClassOnImage& image, double eps) {
     check(image);
     const double budget = eps * eps * rounding_inflation(image.truth.size());
-    Affordable found = affordable(image, budget);
-    std::vector<std::uint32_t> spare;
-    const std::vector<double> taken = totals(found.hits, budget, spare);
-    const std::vector<double> turned = totals(found.negatives, budget, spare);
+    const Affordable found = affordable(image, budget);
+    const std::vector<double> taken = totals(found.hits, budget);
+    const std::vector<double> turned = totals(found.negatives, budget);
     IouFrontier frontier{found.hit_count, found.united, {}};
     frontier.gained.reserve(taken.size());
     std::size_t gained = turned.size() - 1;

@@ -8,6 +8,7 @@
 #include "lipdeploy/histogram.hpp"
 #include "lipdeploy/radius_bits.hpp"
 #include "lipdeploy/radix_sort.hpp"
+#include "scratch.hpp"
 #include "spender.hpp"
 
 namespace lipdeploy {
@@ -72,17 +73,18 @@ ExactSum exact_sum_below(std::span<const float> radius, std::uint32_t limit) {
     return total;
 }
 
-/// Bits of the `inside` radii with bits in low .. high - 1, unsorted.
-std::vector<std::uint32_t> gathered(std::span<const float> radius, const Question& asked) {
-    std::vector<std::uint32_t> found(asked.inside + 1);  // the last slot takes what is not kept
+/// Bits of the `count` radii with bits in low .. high - 1, ascending.
+std::span<const std::uint32_t> sorted_within(std::span<const float> radius, std::uint32_t low,
+                                             std::uint32_t high, std::size_t count) {
+    const auto found = scratch(Slot::radii, count + 1);  // the last slot takes what is not kept
     std::size_t kept = 0;
     for (const float r : radius) {
         const std::uint32_t bits = radius_bits(r);
         found[kept] = bits;
-        kept += bits - asked.low < asked.high - asked.low ? 1 : 0;
+        kept += bits - low < high - low ? 1 : 0;
     }
-    found.pop_back();
-    return found;
+    radix_sort(found.first(count));
+    return found.first(count);
 }
 
 std::int64_t count_finite(std::span<const float> radius) {
@@ -90,18 +92,13 @@ std::int64_t count_finite(std::span<const float> radius) {
                          [](float r) { return radius_bits(r) < kInfinityBits; });
 }
 
-/// Bits of all radii up to `largest_bits`, ascending.
-std::vector<std::uint32_t> sorted_up_to(std::span<const float> radius, std::uint32_t largest_bits) {
-    std::vector<std::uint32_t> found(radius.size() + 1), spare;
-    std::size_t kept = 0;
-    for (const float r : radius) {
-        const std::uint32_t bits = radius_bits(r);
-        found[kept] = bits;
-        kept += bits <= largest_bits ? 1 : 0;
-    }
-    found.resize(kept);
-    radix_sort(found, spare);
-    return found;
+/// The numbers of the budgets, from the smallest to the largest.
+std::vector<std::size_t> ascending(std::span<const Budget> budgets) {
+    std::vector<std::size_t> order(budgets.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return budgets[a].eps < budgets[b].eps; });
+    return order;
 }
 
 }  // namespace
@@ -110,9 +107,9 @@ std::int64_t count_flips(std::span<const float> radius, double eps) {
     const Budget budget(eps, radius.size());
     if (budget.unlimited) return count_finite(radius);
     const Question asked = question(RadiusHistogram(radius), budget);
-    std::vector<std::uint32_t> candidates = gathered(radius, asked), spare;
-    radix_sort(candidates, spare);
-    Spender spender(candidates, sum_below(radius, asked.low),
+    if (asked.inside == 0) return static_cast<std::int64_t>(asked.below);
+    Spender spender(sorted_within(radius, asked.low, asked.high, asked.inside),
+                    asked.below == 0 ? 0.0 : sum_below(radius, asked.low),
                     [&] { return exact_sum_below(radius, asked.low); });
     return static_cast<std::int64_t>(asked.below + spender.spend(budget));
 }
@@ -121,20 +118,18 @@ std::vector<std::int64_t> count_flips(std::span<const float> radius, std::span<c
     std::vector<Budget> budgets;
     budgets.reserve(eps.size());
     for (const double wanted : eps) budgets.emplace_back(wanted, radius.size());
-    std::vector<std::size_t> order(eps.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(),
-              [&](std::size_t a, std::size_t b) { return budgets[a].eps < budgets[b].eps; });
-    std::uint32_t largest = 0;
-    for (const Budget& budget : budgets) {
-        if (!budget.unlimited) largest = std::max(largest, budget.largest_bits);
+    std::vector<std::size_t> order = ascending(budgets);
+    std::vector<std::int64_t> flips(eps.size(), 0);
+    while (!order.empty() && budgets[order.back()].unlimited) {
+        flips[order.back()] = count_finite(radius);
+        order.pop_back();
     }
-    const std::vector<std::uint32_t> sorted = sorted_up_to(radius, largest);
-    Spender spender(sorted, 0.0, [] { return ExactSum(); });
-    std::vector<std::int64_t> flips(eps.size());
+    if (order.empty()) return flips;
+    const Question last = question(RadiusHistogram(radius), budgets[order.back()]);
+    Spender spender(sorted_within(radius, 0, last.high, last.below + last.inside), 0.0,
+                    [] { return ExactSum(); });
     for (const std::size_t k : order) {
-        flips[k] = budgets[k].unlimited ? count_finite(radius)
-                                        : static_cast<std::int64_t>(spender.spend(budgets[k]));
+        flips[k] = static_cast<std::int64_t>(spender.spend(budgets[k]));
     }
     return flips;
 }

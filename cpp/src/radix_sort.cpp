@@ -7,14 +7,15 @@
 #include <stdexcept>
 
 #include "lipdeploy/radius_bits.hpp"
+#include "scratch.hpp"
 
 namespace lipdeploy {
 namespace {
 
-constexpr int kDigits = 3;
-constexpr int kDigitBits = 11;
+constexpr int kDigits = 4;
+constexpr int kDigitBits = 8;
 constexpr std::uint32_t kDigitMask = (1u << kDigitBits) - 1;
-constexpr std::size_t kShort = 256;  // below, clearing the counters costs more than comparing
+constexpr std::size_t kShort = 128;  // below, clearing the counters costs more than comparing
 
 using Counts = std::array<std::array<std::uint32_t, 1u << kDigitBits>, kDigits>;
 
@@ -43,18 +44,24 @@ void for_each_useful_digit(std::uint32_t sample, std::size_t size, Counts& count
     }
 }
 
+void check(std::size_t size) {
+    if (size > std::numeric_limits<std::uint32_t>::max()) {
+        throw std::length_error("radix sort: expected fewer than 2^32 values");
+    }
+}
+
 }  // namespace
 
-void radix_sort(std::span<std::uint32_t> values, std::vector<std::uint32_t>& spare) {
+void radix_sort(std::span<std::uint32_t> values) {
+    check(values.size());
     if (values.size() < kShort) {
         std::sort(values.begin(), values.end());
         return;
     }
-    if (spare.size() < values.size()) spare.resize(values.size());
     Counts counts{};
     count_digits(values, counts);
     std::span<std::uint32_t> from = values;
-    std::span<std::uint32_t> to = std::span(spare).first(values.size());
+    std::span<std::uint32_t> to = scratch(Slot::sort, values.size());
     for_each_useful_digit(values[0], values.size(), counts, [&](int place, auto& starts) {
         for (const std::uint32_t value : from) to[starts[digit(value, place)]++] = value;
         std::swap(from, to);
@@ -63,9 +70,7 @@ void radix_sort(std::span<std::uint32_t> values, std::vector<std::uint32_t>& spa
 }
 
 std::vector<std::uint32_t> argsort(std::span<const float> radius) {
-    if (radius.size() > std::numeric_limits<std::uint32_t>::max()) {
-        throw std::length_error("argsort: expected fewer than 2^32 radii");
-    }
+    check(radius.size());
     struct Numbered {
         std::uint32_t bits, number;
     };

@@ -11,6 +11,7 @@
 
 #include "lipdeploy/radius_bits.hpp"
 #include "lipdeploy/radix_sort.hpp"
+#include "scratch.hpp"
 
 namespace lipdeploy {
 namespace {
@@ -76,12 +77,11 @@ std::size_t relevant(std::span<std::uint32_t> bits, const FixedPoint& unit, Ques
     return kept;
 }
 
-Answer answer(std::span<std::uint32_t> bits, const FixedPoint& unit, Question asked,
-              std::vector<std::uint32_t>& spare) {
+Answer answer(std::span<std::uint32_t> bits, const FixedPoint& unit, Question asked) {
     const auto size = static_cast<std::int64_t>(bits.size());
     const std::int64_t needed = asked.needed <= size ? std::max<std::int64_t>(asked.needed, 0) : 0;
     const auto sorted = bits.first(relevant(bits, unit, {asked.limit, needed}));
-    radix_sort(sorted, spare);
+    radix_sort(sorted);
     std::int64_t total = 0, flips = 0, taken = 0, price = 0;
     for (const std::uint32_t value : sorted) {
         total += unit.cost(value);
@@ -111,12 +111,12 @@ std::vector<std::int64_t> areas(std::span<const Integer> segment, std::size_t se
 
 /// Clipped radii, one segment after the other.
 template <typename Integer>
-std::vector<std::uint32_t> grouped(std::span<const Integer> segment, std::span<const float> radius,
-                                   std::span<const std::int64_t> area) {
+std::span<std::uint32_t> grouped(std::span<const Integer> segment, std::span<const float> radius,
+                                 std::span<const std::int64_t> area) {
     std::vector<std::size_t> next(area.size());
     std::exclusive_scan(area.begin(), area.end(), next.begin(), std::size_t{0});
-    std::vector<std::uint32_t> bits(
-        std::accumulate(area.begin(), area.end(), std::size_t{0}));
+    const auto bits =
+        scratch(Slot::radii, std::accumulate(area.begin(), area.end(), std::size_t{0}));
     for (std::size_t i = 0; i < segment.size(); ++i) {
         if (segment[i] < 0) continue;
         bits[next[static_cast<std::size_t>(segment[i])]++] =
@@ -137,16 +137,15 @@ SegmentCertificates certify_segments(std::span<const Integer> segment,
     }
     if (std::isnan(eps)) throw std::invalid_argument("eps is NaN; expected a number >= 0");
     SegmentCertificates found{areas(segment, needed.size()), {}, {}};
-    std::vector<std::uint32_t> bits = grouped(segment, radius, std::span(found.area)), spare;
+    std::span<std::uint32_t> bits = grouped(segment, radius, std::span(found.area));
     const FixedPoint unit(bits.size());
     const std::int64_t limit = unit.limit(eps, bits.size());
-    std::span<std::uint32_t> rest(bits);
     for (std::size_t s = 0; s < needed.size(); ++s) {
         const auto size = static_cast<std::size_t>(found.area[s]);
-        const Answer one = answer(rest.first(size), unit, {limit, needed[s]}, spare);
+        const Answer one = answer(bits.first(size), unit, {limit, needed[s]});
         found.flips.push_back(one.flips);
         found.budget.push_back(one.budget);
-        rest = rest.subspan(size);
+        bits = bits.subspan(size);
     }
     return found;
 }

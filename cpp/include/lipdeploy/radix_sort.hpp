@@ -7,13 +7,12 @@
 
 namespace lipdeploy {
 
-/// Sorts in ascending order; equal to std::sort.
+/// Sorts in place in ascending order; equal to std::sort.
 ///
-/// Digits of 11 bits, and a digit that all values share is skipped. Short inputs go to std::sort.
+/// Digits of 8 bits, and a digit that all values share is skipped. Short inputs go to std::sort.
 ///
-/// @param values  sorted in place.
-/// @param spare   scratch, grown where it is too small, so that a caller can keep it.
-void radix_sort(std::span<std::uint32_t> values, std::vector<std::uint32_t>& spare);
+/// @throws std::length_error for 2^32 values or more.
+void radix_sort(std::span<std::uint32_t> values);
 
 /// Numbers of the radii from the smallest to the largest; equal radii stay in order.
 ///
