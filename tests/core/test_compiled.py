@@ -5,6 +5,8 @@ What NumPy serves as a fallback is tested in its own files; here it is the secon
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from fractions import Fraction
 
@@ -68,7 +70,7 @@ def boundary(radius: Radius, pixels: int) -> float:
     return float(np.sqrt(float(sum(costs(radius)[:pixels], Fraction(0)))))
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(RADII, EPS)
 def test_one_budget_is_exact(radius: Radius, eps: float) -> None:
     found = compiled.count_flips(radius, eps)
@@ -76,7 +78,7 @@ def test_one_budget_is_exact(radius: Radius, eps: float) -> None:
     assert int(found) == exact_flips(radius, eps)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.one_of(arrays(USUAL), arrays(SIXTEENTHS), arrays(HUGE)), st.data())
 def test_exact_one_unit_of_rounding_around_the_boundary(
     radius: Radius, data: st.DataObject
@@ -113,8 +115,8 @@ def quantised(rng: np.random.Generator, size: int, steps: int) -> Radius:
     return (rng.integers(0, steps + 1, size) / steps).astype(np.float32)
 
 
-@pytest.mark.parametrize("size", [100, 5000, 70_000])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [100, 5000, 50_000])
+@pytest.mark.parametrize("seed", range(2))
 def test_exact_on_large_arrays(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for radius in (
@@ -123,9 +125,9 @@ def test_exact_on_large_arrays(size: int, seed: int) -> None:
         quantised(rng, size, 64),
         np.full(size, 0.1, np.float32),
     ):
-        total = sum(costs(radius), Fraction(0))
-        half = sum(costs(radius)[: size // 2], Fraction(0))
-        eps = np.sqrt([0.0, float(half), float(total) * 0.999, float(total)])
+        cost = np.sort(np.square(radius.astype(np.float64)))
+        half, total = math.fsum(cost[: size // 2]), math.fsum(cost)
+        eps = np.sqrt([0.0, half, total * 0.999, total])
         around = np.concatenate([eps, np.nextafter(eps, 0), np.nextafter(eps, np.inf)])
         expected = counted(radius, around)
         assert compiled.count_flips(radius, around).tolist() == expected
@@ -134,12 +136,10 @@ def test_exact_on_large_arrays(size: int, seed: int) -> None:
 
 def counted(radius: Radius, eps: npt.NDArray[np.float64]) -> list[int]:
     """Eq. 11 for many budgets, in integers: every float32 square is a multiple of 2^-298."""
-    total, totals = 0, []
-    for cost in np.sort(radius.astype(np.float64)) ** 2:
-        total += int(Fraction(float(cost)) * 2**298)
-        totals.append(total)
-    budgets = [Fraction(float(e)) ** 2 * 2**298 for e in eps]
-    return [sum(1 for t in totals if t <= budget) for budget in budgets]
+    cost = np.sort(np.square(radius.astype(np.float64)))
+    totals = list(itertools.accumulate(int(c) for c in np.ldexp(cost, 298)))
+    budgets = [Fraction(float(e)) ** 2 * 2**298 // 1 for e in eps]
+    return [bisect.bisect_right(totals, budget) for budget in budgets]
 
 
 def test_no_pixels() -> None:
@@ -168,7 +168,7 @@ def test_other_types_go_to_the_reference() -> None:
     assert compiled.cheapest_first(radius[::-1]).tolist() == [2, 1, 0]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(RADII, st.lists(EPS, min_size=1, max_size=4))
 def test_upper_bound_equals_its_reference_and_bounds(radius: Radius, eps: list[float]) -> None:
     budgets = np.array(eps)
@@ -204,7 +204,7 @@ def same_certificates(
     assert np.array_equal(found.budget, expected.budget)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.data(), SEGMENT_TYPES, RADII, st.floats(0, 1e300) | st.integers(0, 64).map(float))
 def test_segments_equal_the_reference(
     data: st.DataObject, dtype: type[np.integer], radius: Radius, eps: float
@@ -298,7 +298,7 @@ def same_frontier(
         assert np.array_equal(found.gained, expected.gained)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(PIXEL, min_size=1, max_size=14), st.floats(0, 4) | SIXTEENTHS)
 def test_frontier_equals_the_reference(
     pixels: list[tuple[int, int, float, float]], eps: float
