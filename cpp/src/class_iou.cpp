@@ -24,31 +24,40 @@ void check(const ClassOnImage& image) {
 /// Radii of the true positives and of the true negatives that `most` can pay one by one.
 struct Affordable {
     std::span<std::uint32_t> hits, negatives;
-    std::int64_t hit_count = 0, united = 0;
+    std::int64_t hit_count, united;
 };
+
+/// Bits of the largest radius, up to infinity, whose square is not above `most`, which is >= 0.
+std::uint32_t largest_affordable(double most) {
+    std::uint32_t fits = 0, above = kInfinityBits + 1;
+    while (above - fits > 1) {
+        const std::uint32_t middle = fits + (above - fits) / 2;
+        (cost_from_bits(middle) > most ? above : fits) = middle;
+    }
+    return fits;
+}
 
 /// A dearer pixel fits no sum, and without it the sums of the cheaper ones stay what they are.
 Affordable affordable(const ClassOnImage& image, double most) {
     const std::size_t pixels = image.truth.size();
-    Affordable found;
-    found.hits = scratch(Slot::radii, pixels + 1);  // the last slots take what is not kept
-    found.negatives = scratch(Slot::join_radii, pixels + 1);
-    std::size_t hits = 0, negatives = 0;
+    const std::uint32_t limit = largest_affordable(most);
+    const auto hits = scratch(Slot::radii, pixels + 1);  // the last slots take what is not kept
+    const auto negatives = scratch(Slot::join_radii, pixels + 1);
+    std::size_t kept_hits = 0, kept_negatives = 0, hit_count = 0, united = 0;
     for (std::size_t i = 0; i < pixels; ++i) {
         const bool known = image.truth[i] != kIgnore;
         const bool positive = known & (image.truth[i] == image.class_id);
         const bool inside = known & (image.predicted[i] == image.class_id);
         const std::uint32_t leave = radius_bits(image.leave[i]), join = radius_bits(image.join[i]);
-        found.hit_count += positive & inside;
-        found.united += positive | inside;
-        found.hits[hits] = leave;
-        hits += positive & inside & !(cost_from_bits(leave) > most);
-        found.negatives[negatives] = join;
-        negatives += known & !positive & !inside & !(cost_from_bits(join) > most);
+        hit_count += positive & inside;
+        united += positive | inside;
+        hits[kept_hits] = leave;
+        kept_hits += positive & inside & (leave <= limit);
+        negatives[kept_negatives] = join;
+        kept_negatives += known & !positive & !inside & (join <= limit);
     }
-    found.hits = found.hits.first(hits);
-    found.negatives = found.negatives.first(negatives);
-    return found;
+    return {hits.first(kept_hits), negatives.first(kept_negatives),
+            static_cast<std::int64_t>(hit_count), static_cast<std::int64_t>(united)};
 }
 
 /// Cheapest total of 0, 1, 2, ... pixels, as far as the budget reaches.

@@ -12,8 +12,9 @@ namespace {
 /// Neighbours of one class in a row. `parent` is a run of the same region, never a later one, so
 /// that the root of a region is its first run in raster order.
 struct Run {
-    std::int32_t parent;
-    std::int32_t row, start, stop;
+    std::int32_t parent, start, stop;
+    std::int32_t area;    // of the region, at its root
+    std::int32_t number;  // of the region, at its root
     std::uint8_t class_id;
 };
 
@@ -56,70 +57,61 @@ void join_rows(std::vector<Run>& runs, std::int32_t above, std::int32_t here) {
     }
 }
 
-std::vector<Run> connected_runs(const std::uint8_t* mask, std::int32_t height,
-                                std::int32_t width) {
-    std::vector<Run> runs;
+void find_runs(const std::uint8_t* mask, std::int32_t height, std::int32_t width,
+               std::vector<Run>& runs) {
+    runs.clear();
     std::int32_t above = 0, here = 0;
     for (std::int32_t y = 0; y < height; ++y) {
         const std::uint8_t* row = mask + static_cast<std::size_t>(y) * width;
         for (std::int32_t x = 0; x < width;) {
             const std::int32_t stop = run_stop(row, x, width);
-            runs.push_back({static_cast<std::int32_t>(runs.size()), y, x, stop, row[x]});
+            runs.push_back({static_cast<std::int32_t>(runs.size()), x, stop, 0, -1, row[x]});
             x = stop;
         }
         join_rows(runs, above, here);
         above = here;
         here = static_cast<std::int32_t>(runs.size());
     }
-    return runs;
 }
 
-/// The region of each run, by its root's place among the roots in raster order.
-struct Components {
-    std::vector<LabelledRegion> regions;  // width and height hold x + width, y + height
-    std::vector<std::int32_t> of_run;
-};
-
-Components components(std::vector<Run>& runs) {
-    Components found;
-    found.of_run.resize(runs.size());
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-        const Run& run = runs[i];
-        const std::int32_t first = root(runs, static_cast<std::int32_t>(i));
-        if (static_cast<std::size_t>(first) == i) {
-            found.of_run[i] = static_cast<std::int32_t>(found.regions.size());
-            found.regions.push_back({run.class_id, run.start, run.row, 0, 0, 0});
-        }
-        const std::int32_t component = found.of_run[i] = found.of_run[first];
-        LabelledRegion& region = found.regions[component];
-        region.x = std::min(region.x, run.start);
-        region.width = std::max(region.width, run.stop);
-        region.height = std::max(region.height, run.row + 1);
-        region.area += run.stop - run.start;
+/// Points every run at its root, which learns the area of the region.
+void measure(std::vector<Run>& runs) {
+    for (Run& run : runs) {
+        run.parent = runs[run.parent].parent;  // an earlier run, which points at its root already
+        runs[run.parent].area += run.stop - run.start;
     }
-    return found;
 }
 
-/// Number of each component: large ones by class, then by place; -1 for the others.
-std::vector<std::int32_t> numbered(const std::vector<LabelledRegion>& all, std::int64_t min_area,
-                                   RegionLabels& labels) {
+/// Numbers the large regions by class, then by place, at their roots.
+RegionLabels number_regions(std::vector<Run>& runs, std::int64_t min_area) {
     std::vector<std::int32_t> large;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].area >= min_area) large.push_back(static_cast<std::int32_t>(i));
+    std::int64_t tiny_count = 0;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        if (runs[i].area == 0) continue;  // not a root
+        if (runs[i].area >= min_area) {
+            large.push_back(static_cast<std::int32_t>(i));
+        } else {
+            ++tiny_count;
+        }
     }
     std::stable_sort(large.begin(), large.end(), [&](std::int32_t a, std::int32_t b) {
-        return all[a].class_id < all[b].class_id;
+        return runs[a].class_id < runs[b].class_id;
     });
-    std::vector<std::int32_t> number(all.size(), -1);
-    for (const std::int32_t component : large) {
-        number[component] = static_cast<std::int32_t>(labels.regions.size());
-        LabelledRegion region = all[component];
-        region.width -= region.x;
-        region.height -= region.y;
-        labels.regions.push_back(region);
+    RegionLabels labels{{}, tiny_count};
+    for (const std::int32_t first : large) {
+        Run& run = runs[first];
+        run.number = static_cast<std::int32_t>(labels.regions.size());
+        labels.regions.push_back({run.class_id, run.start, -1, run.stop, 0, run.area});
     }
-    labels.tiny_count = static_cast<std::int64_t>(all.size() - large.size());
-    return number;
+    return labels;
+}
+
+/// Grows the box by a run; until all are in, width and height hold x + width and y + height.
+void extend(LabelledRegion& region, const Run& run, std::int32_t row) {
+    if (region.y < 0) region.y = row;
+    region.x = std::min(region.x, run.start);
+    region.width = std::max(region.width, run.stop);
+    region.height = row + 1;
 }
 
 void check(std::size_t pixels, std::size_t height, std::size_t width, std::size_t numbers) {
@@ -138,14 +130,22 @@ RegionLabels label_regions(std::span<const std::uint8_t> mask, std::size_t heigh
                            std::size_t width, std::int64_t min_area,
                            std::span<std::int32_t> number) {
     check(mask.size(), height, width, number.size());
-    std::vector<Run> runs = connected_runs(mask.data(), static_cast<std::int32_t>(height),
-                                           static_cast<std::int32_t>(width));
-    const Components found = components(runs);
-    RegionLabels labels{{}, 0};
-    const std::vector<std::int32_t> number_of = numbered(found.regions, min_area, labels);
+    thread_local std::vector<Run> runs;  // kept between frames, like scratch()
+    find_runs(mask.data(), static_cast<std::int32_t>(height), static_cast<std::int32_t>(width),
+              runs);
+    measure(runs);
+    RegionLabels labels = number_regions(runs, min_area);
+    std::int32_t row = -1;
     auto pixel = number.begin();  // the runs are in raster order and leave no gap
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-        pixel = std::fill_n(pixel, runs[i].stop - runs[i].start, number_of[found.of_run[i]]);
+    for (const Run& run : runs) {
+        row += run.start == 0 ? 1 : 0;
+        const std::int32_t k = runs[run.parent].number;
+        if (k >= 0) extend(labels.regions[k], run, row);
+        pixel = std::fill_n(pixel, run.stop - run.start, k);
+    }
+    for (LabelledRegion& region : labels.regions) {
+        region.width -= region.x;
+        region.height -= region.y;
     }
     return labels;
 }
