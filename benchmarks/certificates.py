@@ -89,11 +89,13 @@ def sort_and_sum(radius: Radius) -> npt.NDArray[np.float64]:
 def contestants(frame: Frame) -> dict[str, Callable[[], object]]:
     """What is measured on one frame."""
     mask, radius, truth = frame.mask, frame.radius, frame.truth
+    far = np.linspace(0, np.sqrt(np.square(radius.astype(np.float64)).sum()), CURVE.size)
     return {
         BASE: lambda: sort_and_sum(radius),
         "flips, one eps, exact": lambda: compiled.count_flips(radius, EPS),
         "flips, one eps, upper bound by histogram": lambda: compiled.count_flips_upper(radius, EPS),
         f"flips, {CURVE.size} eps, exact": lambda: compiled.count_flips(radius, CURVE),
+        f"flips, {CURVE.size} eps up to all pixels": lambda: compiled.count_flips(radius, far),
         "region labels": lambda: compiled.label_regions(mask, 16),
         "all regions: labels, budgets, flips, class shares": lambda: find_regions(
             mask, radius, EPS
