@@ -42,10 +42,11 @@ check: setup  ## lint, format, types, import rules
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
 
-cpp: setup  ## build the C++ library alone and run its tests; needs a C++20 compiler
+cpp: setup  ## build the C++ library and run its tests; needs a C++20 compiler
 	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
 	$(BIN)/cmake --build build/cpp
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+	$(BIN)/python -c "from lipdeploy.core.compiled import COMPILED; assert COMPILED, 'not built'"
 
 demo: $(RUN_VENV)/.stamp  ## run the bundled model on the bundled clip, as a device would: no torch
 	$(RUN_VENV)/bin/lipdeploy demo
