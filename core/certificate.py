@@ -1,51 +1,130 @@
 """Certificates on arrays of radii: the pixels a budget can flip, the budget that flips n pixels.
 
-A pixel's radius is a lower bound on the l2 norm of the logit change, divided by the network's
-Lipschitz constant, that can change its class. Changes of different pixels are orthogonal, so their
-squares add up, and the worst case under a budget eps is a knapsack with unit values: take the
-cheapest pixels first (Massena et al. 2025, Eq. 9 to 14).
-
-Every rounding goes against the certificate: counts are rounded up, budgets down, and a tie counts
-as flipped.
+Changes of different pixels are orthogonal, so their squared radii add up, and the worst case under
+a budget eps is a knapsack with unit values: take the cheapest pixels first (Massena et al. 2025,
+Eq. 9 to 14). A tie counts as flipped; counts are exact, and budgets are rounded down.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from lipdeploy.core.exact import square_rest, squares_fit
+
 FloatArray = npt.NDArray[np.floating]
 
+# Squares of what lies between are exact as two floats. Below, a radius counts as 0; above, as this.
+_SMALLEST, _LARGEST = 2.0**-450, 2.0**450
+_LARGEST_EPS = 2.0**480
 _UNIT_ROUNDOFF = 2.0**-53
 
 
-def margin_from_logits(logits: FloatArray) -> npt.NDArray[np.float64]:
-    """Largest minus second largest logit of every pixel, in float64.
+@dataclass(frozen=True)
+class CostCurve:
+    """The cheapest way to change 0, 1, 2, ... pixels of a set; every question reads off it.
 
-    Shape: (K, ...) to (...), K >= 2.
+    Attributes:
+        radius: radii of the pixels that can change at all, ascending, float64.
+        total: sums of the 0, 1, 2, ... smallest squares, relative error below 2^-51.
+        size: pixels in the set, those of infinite radius included.
     """
-    top2 = np.partition(np.asarray(logits, np.float64), -2, axis=0)[-2:]
-    return np.asarray(top2[1] - top2[0])
+
+    radius: npt.NDArray[np.float64]
+    total: npt.NDArray[np.float64]
+    size: int
+
+    def flips(self, eps: float | FloatArray) -> npt.NDArray[np.int64]:
+        """Most pixels that a perturbation of l2 norm `eps` can change.
+
+        The largest n such that the n smallest squared radii sum to at most eps^2, exactly.
+
+        Args:
+            eps: one budget or an array of budgets, >= 0.
+
+        Returns:
+            Counts in 0..size, shaped like `eps`.
+
+        Source: Eq. 11.
+        """
+        budgets = np.asarray(eps, np.float64)
+        squared = np.square(np.clip(budgets, 0.0, _LARGEST_EPS))
+        doubt = 2.0**-50 + (self.size * 2.0**-51) ** 2
+        low = np.searchsorted(self.total[1:], squared * (1.0 - doubt), side="right")
+        high = np.searchsorted(self.total[1:], squared * (1.0 + doubt), side="right")
+        counts = np.asarray(low, np.int64).copy()
+        for place in np.argwhere(np.asarray(low != high)):
+            at = tuple(place)
+            counts[at] = self._decide(int(low[at]), int(high[at]), float(budgets[at]))
+        return counts
+
+    def budget(self, flips: int) -> float:
+        """Least l2 norm that can change `flips` pixels or more, rounded down (0 for flips <= 0).
+
+        Infinite where fewer can change.
+
+        Source: Eq. 14.
+        """
+        if flips >= len(self.total):
+            return math.inf
+        return math.sqrt(self.total[max(0, flips)]) * (1.0 - 2.0**-49)
+
+    def flips_alone(self, eps: float | FloatArray) -> npt.NDArray[np.int64]:
+        """Pixels that `eps` can change if each has the whole budget: the pixelwise count."""
+        return np.asarray(np.searchsorted(self.radius, np.asarray(eps), side="right"), np.int64)
+
+    def budget_alone(self, flips: int) -> float:
+        """Least eps at which `flips` pixels can change, each on its own; infinite with fewer."""
+        if flips > self.radius.size:
+            return math.inf
+        return float(self.radius[flips - 1]) if flips > 0 else 0.0
+
+    def budgets(self) -> npt.NDArray[np.float64]:
+        """`budget` of 0, 1, 2, ... pixels: where the curves of CRPA, CRS and FNR step."""
+        return np.sqrt(self.total) * (1.0 - 2.0**-49)
+
+    def _decide(self, low: int, high: int, eps: float) -> int:
+        """Exact count where rounding leaves low..high open."""
+        while low < high:
+            middle = (low + high + 1) // 2
+            if squares_fit(self.radius[:middle], min(max(eps, _SMALLEST), _LARGEST_EPS)):
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
 
-def radius_from_margin(
-    margin: FloatArray, lipschitz: float, slack: float = 0.0
-) -> npt.NDArray[np.float64]:
-    """Radius in input l2 units of each pixel: max(0, margin - 2 * slack) / (sqrt(2) * lipschitz).
+def cost_curve(radius: FloatArray | CostCurve) -> CostCurve:
+    """The curve of a set of pixels, from one sort.
 
-    `slack` bounds the error of one logit difference of the network that executes (0 for exact
-    logits). A margin that is not a number gets radius 0. The result is lowered by 4 units of
-    rounding, so it never exceeds the real-arithmetic value.
-
-    Source: Eq. 8 and 20 with p = 2.
+    Args:
+        radius: radii, any shape, >= 0; infinite for a pixel that cannot change. What is negative or
+            not a number counts as 0.
     """
-    if not lipschitz > 0:
-        raise ValueError(f"lipschitz is {lipschitz}; expected a number above 0")
-    usable = np.asarray(margin, np.float64) - 2.0 * slack
-    factor = (1.0 - 8 * _UNIT_ROUNDOFF) / (math.sqrt(2.0) * lipschitz)
-    return np.where(usable > 0, usable * factor, 0.0)
+    if isinstance(radius, CostCurve):
+        return radius
+    return ascending_cost_curve(np.sort(np.fmax(np.asarray(radius, np.float64), 0.0), axis=None))
+
+
+def ascending_cost_curve(ascending: npt.NDArray[np.float64]) -> CostCurve:
+    """The same of radii that are in order already, shape (N,), without negatives or NaN."""
+    finite = ascending[: np.searchsorted(ascending, np.inf)]
+    usable = np.minimum(np.where(finite < _SMALLEST, 0.0, finite), _LARGEST)
+    return CostCurve(finite, _prefix_sums(usable), ascending.size)
+
+
+def _prefix_sums(root: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums of the first 0, 1, 2, ... squares with the rounding of every step put back."""
+    square = root * root
+    total = np.cumsum(square)
+    before = np.concatenate([[0.0], total[:-1]])
+    step = total - before
+    lost = (before - (total - step)) + (square - step) + square_rest(root, square)
+    corrected = np.maximum.accumulate(total + np.cumsum(lost))
+    return np.concatenate([[0.0], corrected])
 
 
 def rounding_inflation(pixels: int) -> float:
@@ -53,41 +132,11 @@ def rounding_inflation(pixels: int) -> float:
     return 1.0 + 4 * (pixels + 4) * _UNIT_ROUNDOFF
 
 
-def count_flips(radius: FloatArray, eps: float | FloatArray) -> npt.NDArray[np.int64]:
-    """Upper bound on the number of pixels that a perturbation of l2 norm `eps` can change.
-
-    The largest n such that the n smallest squared radii sum to at most eps^2, with the float64
-    rounding of the sum resolved towards more flips (a relative excess below size * 2^-51).
-
-    Args:
-        radius: radii of the pixels considered, any shape, >= 0; infinity for a fixed pixel.
-        eps: one budget or an array of budgets, >= 0.
-
-    Returns:
-        Counts in 0..radius.size, shaped like `eps`.
-
-    Source: Eq. 11.
-    """
-    cost = np.sort(np.square(np.asarray(radius, np.float64)), axis=None)
-    total = np.cumsum(cost)
-    inflation = rounding_inflation(cost.size)
-    with np.errstate(over="ignore"):  # an infinite budget buys every finite pixel
-        budget = np.square(np.asarray(eps, np.float64)) * inflation
-    finite = int(np.isfinite(total).sum())
-    return np.asarray(np.searchsorted(total[:finite], budget, side="right"), np.int64)
+def count_flips(radius: FloatArray | CostCurve, eps: float | FloatArray) -> npt.NDArray[np.int64]:
+    """Most pixels that `eps` can change, exactly: see `CostCurve.flips`."""
+    return cost_curve(radius).flips(eps)
 
 
-def budget_for_flips(radius: FloatArray, flips: int) -> float:
-    """Lower bound on the l2 norm that changes at least `flips` of the pixels (0 for flips <= 0).
-
-    Infinite when there are fewer than `flips` pixels.
-
-    Source: Eq. 14.
-    """
-    cost = np.square(np.asarray(radius, np.float64)).ravel()
-    if flips <= 0:
-        return 0.0
-    if flips > cost.size:
-        return math.inf
-    smallest = np.partition(cost, flips - 1)[:flips]
-    return math.sqrt(math.fsum(smallest)) * (1.0 - 8 * _UNIT_ROUNDOFF)
+def budget_for_flips(radius: FloatArray | CostCurve, flips: int) -> float:
+    """Least l2 norm that can change `flips` pixels, rounded down: see `CostCurve.budget`."""
+    return cost_curve(radius).budget(flips)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lipdeploy.core.certificate import rounding_inflation
 from lipdeploy.core.dataset import IGNORE
+from lipdeploy.core.ratio import WorstRatio, ratio_down
 
 Labels = npt.NDArray[np.integer]
 Radii = npt.NDArray[np.floating]
@@ -41,10 +42,13 @@ class IouFrontier:
 
     def worst(self) -> float:
         """Smallest IoU on the frontier; NaN where the class neither occurs nor can appear."""
-        below = self.union + self.gained
+        above, below = self.hits - self.lost, self.union + self.gained
         if not below.any():
             return float("nan")
-        return float(np.min((self.hits - self.lost)[below > 0] / below[below > 0]))
+        share = np.where(below > 0, above / np.maximum(below, 1), np.inf)
+        # Quotients are rounded: of those that look least, the exact least.
+        least = np.flatnonzero(share <= share.min() * (1.0 + 2.0**-50))
+        return min(ratio_down(int(above[i]), int(below[i])) for i in least)
 
     def hull(self) -> IouFrontier:
         """The vertices that minimise some linear objective: all that a sum over images needs."""
@@ -60,6 +64,49 @@ class IouFrontier:
 def _turns_left(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> bool:
     """Whether b lies on or below the segment from a to c."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) >= 0
+
+
+@dataclass(frozen=True)
+class IouCosts:
+    """Radii that decide the IoU of one class on one image, each list in ascending order.
+
+    Attributes:
+        leave: of the true positives: radius at which each may change at all.
+        join: of the true negatives: radius at which each may become the class.
+        union: labelled plus falsely predicted pixels.
+        pixels: labelled pixels of the image.
+    """
+
+    leave: npt.NDArray[np.float64]
+    join: npt.NDArray[np.float64]
+    union: int
+    pixels: int
+
+    def frontiers(self, eps: Sequence[float]) -> list[IouFrontier]:
+        """The frontier of each budget, from one pair of prefix sums."""
+        taken, turned = _prefix(self.leave), _prefix(self.join)
+        return [self._frontier(taken, turned, budget) for budget in eps]
+
+    def _frontier(
+        self, taken: npt.NDArray[np.float64], turned: npt.NDArray[np.float64], eps: float
+    ) -> IouFrontier:
+        budget = eps * eps * rounding_inflation(self.pixels)
+        affordable = int(np.searchsorted(taken, budget, side="right"))
+        lost = np.arange(affordable, dtype=np.int64)
+        gained = np.searchsorted(turned, budget - taken[:affordable], side="right") - 1
+        return IouFrontier(self.leave.size, self.union, lost, gained.astype(np.int64))
+
+    def pixelwise(self, eps: float) -> float:
+        """Least IoU if every pixel has the whole budget; NaN as for `IouFrontier.worst`."""
+        lost = int(np.searchsorted(self.leave, eps, side="right"))
+        gained = int(np.searchsorted(self.join, eps, side="right"))
+        below = self.union + gained
+        return ratio_down(self.leave.size - lost, below) if below else float("nan")
+
+
+def _prefix(ascending: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cheapest total of 0, 1, 2, ... pixels."""
+    return np.concatenate([[0.0], np.cumsum(np.square(ascending))])
 
 
 def iou_frontier(
@@ -81,24 +128,20 @@ def iou_frontier(
         class_id: the class k.
         eps: budget, >= 0.
     """
+    return _costs(truth, predicted, leave, join, class_id).frontiers([eps])[0]
+
+
+def _costs(truth: Labels, predicted: Labels, leave: Radii, join: Radii, class_id: int) -> IouCosts:
     known = truth != IGNORE
-    positive = known & (truth == class_id)
-    hit = positive & (predicted == class_id)
-    negative = known & ~positive & (predicted != class_id)
-    false = known & ~positive & (predicted == class_id)
-    taken, turned = _prefix(leave[hit]), _prefix(join[negative])
-    budget = eps * eps * rounding_inflation(known.size)
-    affordable = int(np.searchsorted(taken, budget, side="right"))
-    lost = np.arange(affordable, dtype=np.int64)
-    gained = np.searchsorted(turned, budget - taken[:affordable], side="right") - 1
-    union = int(positive.sum() + false.sum())
-    return IouFrontier(int(hit.sum()), union, lost, gained.astype(np.int64))
+    positive, claimed = truth == class_id, predicted == class_id
+    union = int((known & (positive | claimed)).sum())
+    negative = known & ~positive & ~claimed
+    hits, others = _ascending(leave[positive & claimed]), _ascending(join[negative])
+    return IouCosts(hits, others, union, int(known.size))
 
 
-def _prefix(radius: Radii) -> npt.NDArray[np.float64]:
-    """Cheapest total of 0, 1, 2, ... pixels."""
-    cost = np.sort(np.square(np.asarray(radius, np.float64)))
-    return np.concatenate([[0.0], np.cumsum(cost)])
+def _ascending(radius: Radii) -> npt.NDArray[np.float64]:
+    return np.sort(np.fmax(np.asarray(radius, np.float64), 0.0))
 
 
 def worst_class_iou(
@@ -108,24 +151,22 @@ def worst_class_iou(
     return iou_frontier(truth, predicted, leave, join, class_id, eps).worst()
 
 
+def pixelwise_class_iou(
+    truth: Labels, predicted: Labels, leave: Radii, join: Radii, class_id: int, eps: float
+) -> float:
+    """The same where every pixel has the whole budget: what a pixelwise baseline can say."""
+    return _costs(truth, predicted, leave, join, class_id).pixelwise(eps)
+
+
 def worst_dataset_iou(frontiers: Sequence[IouFrontier]) -> float:
-    """Exact minimum of the data-set IoU, sum of hits over sum of unions, one budget an image.
+    """Least data-set IoU, sum of hits over sum of unions, one budget an image, exactly.
 
-    Dinkelbach's iteration: for a ratio r every image minimises (hits - a) - r (union + b) on its
-    own; the ratio of the sums falls until it repeats, after a handful of rounds.
-
-    Source: Dinkelbach 1967.
+    NaN where the class neither occurs nor can appear. `WorstRatio` does the same round by round.
     """
     hulls = [frontier.hull() for frontier in frontiers]
-    ratio = 1.0
+    search = WorstRatio()
     while True:
-        above = below = 0
         for hull in hulls:
-            best = int(np.argmax(hull.lost + ratio * hull.gained))
-            above += hull.hits - int(hull.lost[best])
-            below += hull.union + int(hull.gained[best])
-        if below == 0:
-            return float("nan")
-        if above / below >= ratio:
-            return ratio if above else 0.0
-        ratio = above / below
+            search.add(hull.hits, hull.union, hull.lost, hull.gained)
+        if search.finish_round():
+            return search.value

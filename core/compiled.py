@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core import certificate, class_iou, components, histogram, segments
-from lipdeploy.core.certificate import FloatArray
+from lipdeploy.core.certificate import CostCurve, FloatArray
 from lipdeploy.core.class_iou import IouFrontier, Labels, Radii
 from lipdeploy.core.components import RegionLabels
 from lipdeploy.core.segments import SegmentCertificates
@@ -28,12 +28,12 @@ else:
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-def count_flips(radius: FloatArray, eps: float | FloatArray) -> npt.NDArray[np.int64]:
+def count_flips(radius: FloatArray | CostCurve, eps: float | FloatArray) -> npt.NDArray[np.int64]:
     """Number of pixels that a perturbation of l2 norm `eps` can change; ties count.
 
-    Exact on float32 radii by the compiled core; see `certificate.count_flips`.
+    Exact; see `certificate.count_flips`. A curve that is there already is cheaper still.
     """
-    if not _served(radius):
+    if isinstance(radius, CostCurve) or not _served(radius):
         return certificate.count_flips(radius, eps)
     budgets = np.asarray(eps, np.float64)
     if budgets.ndim == 0:

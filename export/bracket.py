@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipdeploy.core.certificate import margin_from_logits, radius_from_margin
 from lipdeploy.core.dataset import IGNORE, Pair, read_pair
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.objectives import correct_radii, kept_share
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.fold import folded
 from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph

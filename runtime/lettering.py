@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -78,6 +79,23 @@ def wrapped(text: str, style: Style, width: int) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+def in_rows(widths: Sequence[int], room: int, gap: int) -> list[list[tuple[int, int]]]:
+    """Things set side by side in rows of `room` pixels, as (x, place in `widths`).
+
+    >>> in_rows([40, 40, 40], 100, 10)
+    [[(0, 0), (50, 1)], [(0, 2)]]
+    """
+    rows: list[list[tuple[int, int]]] = []
+    x = room
+    for place, wide in enumerate(widths):
+        if not rows or x + wide > room:
+            rows.append([])
+            x = 0
+        rows[-1].append((x, place))
+        x += wide + gap
+    return rows
 
 
 def darken(image: Image, top: int, bottom: int, left_over: float = 0.34) -> None:

@@ -7,9 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.manifest import Manifest
+from lipdeploy.runtime.budget_labels import Label, budget_text, draw_labels, place_labels
+from lipdeploy.runtime.heat import Heat
 from lipdeploy.runtime.legend import Legend
+from lipdeploy.runtime.lettering import Style, styles
+from lipdeploy.runtime.regions import RegionMap
 from lipdeploy.runtime.result import Result
+from lipdeploy.runtime.session import Prediction
 from lipdeploy.runtime.tint import Tint
+from lipdeploy.runtime.views import View
 
 _SHORTEST = 480  # pixels; below, text is not readable
 
@@ -22,27 +28,48 @@ class Overlay:
     Args:
         manifest: of the model.
         keep: share of a region that must stay for it to be called stable.
+        view: what to show.
     """
 
-    def __init__(self, manifest: Manifest, keep: float) -> None:
+    def __init__(self, manifest: Manifest, keep: float, view: View = "regions") -> None:
+        self._view = view
         self._tint = Tint(manifest.class_names)
-        self._legend = Legend(manifest, keep)
+        self._heat = Heat()
+        self._legend = Legend(manifest, keep, view)
 
     def draw(self, result: Result, fps: float) -> Image:
         """A new RGB picture of the frame's size, enlarged where its shorter side is below 480."""
         picture = self.paint(enlarged(result.frame.image), result)
-        self._legend.draw(picture, result, fps)
+        heat = self._heat if self._view == "radius" else None
+        rows = self._legend.draw(picture, result, fps, heat)
+        if self._view == "regions" and result.claims and result.regions is not None:
+            _, body = styles(min(picture.shape[:2]))
+            draw_labels(picture, budget_labels(result.regions, picture, rows, body), body)
         return picture
 
     def paint(self, image: Image, result: Result) -> Image:
-        """The colours alone, without words; a withheld frame is grey."""
-        if result.prediction is None:
+        """The colours alone, without words; grey where nothing is there to be coloured."""
+        prediction = result.prediction
+        if prediction is None or (self._view == "radius" and not result.claims):
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
             return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-        stable = np.zeros(result.prediction.mask.shape, np.bool_)
-        if result.claims and result.regions is not None:
-            stable = result.regions.stable
-        return self._tint.blend(image, result.prediction.mask, stable)
+        if self._view == "radius":
+            return self._heat.blend(image, prediction.radius)
+        solid = self._solid(result, prediction)
+        return self._tint.blend(image, prediction.mask, solid, self._view == "regions")
+
+    def _solid(self, result: Result, prediction: Prediction) -> npt.NDArray[np.bool_]:
+        if not result.claims or result.regions is None:
+            return np.zeros(prediction.mask.shape, np.bool_)
+        return result.outlasting if self._view == "pixels" else result.regions.stable
+
+
+def budget_labels(
+    found: RegionMap, picture: Image, rows: tuple[int, int], style: Style
+) -> list[Label]:
+    """The budget of each larger region, where the picture's `rows` have room for it."""
+    texts = {k: budget_text(region.budget) for k, region in enumerate(found.regions)}
+    return place_labels(found, texts, (picture.shape[0], picture.shape[1]), rows, style)
 
 
 def enlarged(image: Image) -> Image:

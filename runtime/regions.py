@@ -49,6 +49,7 @@ class RegionMap:
         tiny_area: pixels in smaller regions; `area` of all regions and this add up to H * W.
         stable: pixels of stable regions, shape (H, W), bool.
         class_share: 1 - flips / area of each predicted class as a whole, by class id.
+        number: place in `regions` of each pixel's region, shape (H, W), int32; -1 where it is tiny.
     """
 
     regions: tuple[Region, ...]
@@ -56,6 +57,7 @@ class RegionMap:
     tiny_area: int
     stable: npt.NDArray[np.bool_]
     class_share: dict[int, float]
+    number: npt.NDArray[np.int32]
 
 
 def find_regions(
@@ -97,7 +99,14 @@ def find_regions(
         tiny_area=int((found.number < 0).sum()),
         stable=np.append(stable, False)[found.number],  # tiny regions look up the last, as -1
         class_share=_class_share(mask, radius, eps),
+        number=np.append(_places(order), np.int32(-1))[found.number],
     )
+
+
+def _places(order: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return place
 
 
 def _class_share(

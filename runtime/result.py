@@ -71,7 +71,17 @@ class Result:
         """Share of pixels whose own radius exceeds the budget; None where nothing is claimed."""
         if not self.claims or self.prediction is None:
             return None
-        return float((self.prediction.radius > self.eps).mean())
+        return float(self.outlasting.mean())
+
+    @property
+    def outlasting(self) -> npt.NDArray[np.bool_]:
+        """Pixels whose own radius exceeds the budget: none of them can change, shape (H, W).
+
+        Empty where nothing is claimed.
+        """
+        if not self.claims or self.prediction is None:
+            return np.zeros((0, 0), np.bool_)
+        return self.prediction.radius > np.float64(self.eps)
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """The object that the `jsonl:` sink writes."""

@@ -12,6 +12,7 @@ from lipdeploy.runtime.regions import find_regions
 from lipdeploy.runtime.result import Result, State
 from lipdeploy.runtime.session import Session
 from lipdeploy.runtime.sources.frame import Frame, Source
+from lipdeploy.runtime.views import View
 
 
 class Predictor:
@@ -55,16 +56,21 @@ class Predictor:
 
 
 class Certifier:
-    """Judges the regions of a prediction and draws the overlay."""
+    """Judges the regions of a prediction and draws the overlay, where there is a view to draw."""
 
     def __init__(
-        self, predictor: Predictor, session: Session, keep: float, overlay: bool, rate: Rate
+        self,
+        predictor: Predictor,
+        session: Session,
+        keep: float,
+        view: View | None,
+        rate: Rate,
     ) -> None:
         manifest = session.manifest
         self._freshness = predictor.freshness
         self._keep = keep
         self._verified = manifest.numerics.level != "none"
-        self._overlay = Overlay(manifest, keep) if overlay else None
+        self._overlay = Overlay(manifest, keep, view) if view else None
         self._rate = rate
 
     def certify(self, result: Result) -> Result:

@@ -22,6 +22,7 @@ from lipdeploy.runtime.session import Session, check_level, checked_eps
 from lipdeploy.runtime.sinks.sink import Sink
 from lipdeploy.runtime.sources.frame import Frame, Source
 from lipdeploy.runtime.stages import Certifier, Predictor
+from lipdeploy.runtime.views import View, checked_view
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -42,6 +43,7 @@ class StreamOptions:
         max_staleness_s: oldest acceptable live frame.
         stall_s: a live source that delivers nothing for so long is lost.
         unverified: run a model of level `none`, claiming nothing.
+        show: what the overlay shows.
     """
 
     eps: float = 0.25
@@ -50,6 +52,7 @@ class StreamOptions:
     max_staleness_s: float = 0.5
     stall_s: float = 30.0
     unverified: bool = False
+    show: View = "regions"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Stream:
         overlay = any(sink.wants_overlay for sink in sinks)
         self._rate = Rate()
         self._predictor = Predictor(session, source, options.eps, options.max_staleness_s)
-        self._certifier = Certifier(self._predictor, session, options.keep, overlay, self._rate)
+        view = options.show if overlay else None
+        self._certifier = Certifier(self._predictor, session, options.keep, view, self._rate)
         one = 1 if source.live else _FILE_QUEUE
         self._captured: Channel[_Captured] = Channel(one, newest=source.live)
         self._predicted: Channel[Result] = Channel(1)
@@ -256,6 +260,7 @@ def check_options(options: StreamOptions) -> None:
         InputError: an option out of range.
     """
     checked_eps(options.eps)
+    checked_view(options.show)
     if not 0 < options.keep <= 1:
         raise InputError(f"keep is {options.keep}; expected a share above 0 and up to 1")
     if options.max_frames is not None and options.max_frames < 1:

@@ -37,21 +37,24 @@ class Tint:
         self._cross = np.ones((3, 3), np.uint8)
         self._hatch = np.zeros((0, 0), np.uint8)
 
-    def blend(self, image: Image, mask: Image, stable: npt.NDArray[np.bool_]) -> Image:
+    def blend(
+        self, image: Image, mask: Image, stable: npt.NDArray[np.bool_], outline: bool = True
+    ) -> Image:
         """The frame with its classes in colour.
 
         Args:
             image: RGB, shape (H, W, 3).
             mask: class ids, shape (h, w), at the network's resolution.
-            stable: pixels of stable regions, shape (h, w).
+            stable: pixels to draw solid, shape (h, w).
+            outline: draw the border of the larger stable areas.
         """
         size = (image.shape[1], image.shape[0])
         small = cv2.add(cv2.LUT(mask, self._code_of_class), (~stable).view(np.uint8))
         code = cv2.resize(small, size, interpolation=cv2.INTER_NEAREST)
         loose = cv2.LUT(code, self._is_loose)
         code = cv2.add(code, cv2.bitwise_and(loose, self._hatch_of(size)))
-        edge = self._outline(stable, size)
-        code = cv2.copyTo(np.full_like(code, _EDGE), edge, code)
+        if outline:
+            code = cv2.copyTo(np.full_like(code, _EDGE), self._outline(stable, size), code)
         rest = cv2.LUT(code, self._rest)
         left = cv2.multiply(image, cv2.merge([rest, rest, rest]), scale=1 / 255)
         return np.asarray(cv2.add(left, cv2.applyColorMap(code, self._colour)), np.uint8)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from lipdeploy.core.certificate import margin_from_logits, radius_from_margin
 from lipdeploy.core.dataset import IGNORE
 from lipdeploy.core.metrics import confusion_matrix, mean_iou
 from lipdeploy.core.objectives import correct_radii, kept_share
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.training.data.examples import Examples, tensors
 
 EPS = (0.1, 0.25)

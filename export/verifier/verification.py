@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
+from lipdeploy.core.certificate import count_flips
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound, Manifest, manifest_from_metadata
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.verifier.graph import Graph, load_model, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
@@ -104,11 +105,13 @@ def check_container(model: onnx.ModelProto) -> None:
     Raises:
         VerificationError: which part.
     """
+    outputs = [output.name for output in model.graph.output]
     unexpected = {
         "functions": len(model.functions),
         "training_info": len(model.training_info),
         "sparse initializers": len(model.graph.sparse_initializer),
         "overloaded nodes": sum(bool(node.overload) for node in model.graph.node),
+        "outputs of one name": len(outputs) - len(set(outputs)),
     }
     for part, count in unexpected.items():
         if count:

@@ -27,7 +27,7 @@ print("\\n".join(sys.modules), file=sys.stderr)
 """
 BLOCK = """
 import importlib, importlib.abc, pkgutil, sys
-BLOCKED = {"torch", "onnx", "onnxscript", "onnx_ir", "tqdm", "matplotlib"}
+BLOCKED = {"torch", "onnx", "onnxscript", "onnx_ir", "tqdm", "matplotlib", "ray"}
 class Blocker(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in BLOCKED:
@@ -35,10 +35,15 @@ class Blocker(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Blocker())
 """
 IMPORT_ROOM = """
+OPTIONAL = {  # each the one file behind an option that needs an extra
+    "lipdeploy.runtime.evaluation.curve_plot",
+    "lipdeploy.runtime.evaluation.ray_job",
+}
 room = importlib.import_module("lipdeploy." + sys.argv[1])
 for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
-    importlib.import_module(module.name)
-    print(module.name)
+    if module.name not in OPTIONAL:
+        importlib.import_module(module.name)
+        print(module.name)
 """
 RUN_MAIN = "from lipdeploy.cli import main; sys.exit(main())"
 
@@ -193,6 +198,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         ("fake", "onnx", "lipdeploy[export]"),
         ("fake", "matplotlib.pyplot", "lipdeploy[train]"),
         ("fake", "cv2", "lipdeploy"),
+        ("certify", "ray.data", "lipdeploy[ray]"),
     ],
 )
 def test_a_missing_package_names_the_extra(
@@ -241,7 +247,9 @@ def test_device_rooms_import_without_torch_and_onnx(room: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in ("demo", "stream") if name in PRESENT])
+@pytest.mark.parametrize(
+    "name", [name for name in ("certify", "demo", "stream") if name in PRESENT]
+)
 def test_device_commands_load_without_torch_and_onnx(name: str) -> None:
     done = python(BLOCK + RUN_MAIN, name, "--help")
     assert done.returncode == 0, done.stderr

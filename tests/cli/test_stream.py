@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import signal
@@ -92,6 +93,18 @@ def test_json_summary(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 <= report["certified_share"] <= 1
 
 
+def test_every_view_is_another_picture(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = []
+    for view in ("regions", "pixels", "radius"):
+        args = ["stream", "--model", model, "--source", SCENE, "--max-frames", "1", "--eps", "0.01"]
+        assert main([*args, "--show", view, "--sink", f"{view}/frame_%06d.png"]) == 0
+        assert "ms overlay" in capsys.readouterr().out
+        frames.append(np.asarray(cv2.imread(f"{view}/frame_000000.png")))
+    for one, other in itertools.combinations(frames, 2):
+        assert one.shape == other.shape == (480, 640, 3)
+        assert not np.array_equal(one, other)
+
+
 def test_bad_input(model: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Exit code, one line, no traceback, nothing from OpenCV or FFmpeg."""
     (tmp_path / "empty").mkdir()
@@ -113,6 +126,7 @@ def test_bad_input(model: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
         (2, ["--source", SCENE, "--eps=-0.1"]),
         (2, ["--source", SCENE, "--eps", "inf"]),
         (2, ["--source", SCENE, "--keep", "2"]),
+        (2, ["--source", SCENE, "--show", "heat"]),
         (2, ["--source", SCENE, "--max-frames", "0"]),
         (2, ["--source", SCENE, "--sink", "/proc/none/x.mp4"]),
         (2, ["--source", SCENE, "--sink", "x.what"]),

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipdeploy.core.class_iou import iou_frontier, worst_class_iou, worst_dataset_iou
+from lipdeploy.core.class_iou import (
+    iou_frontier,
+    pixelwise_class_iou,
+    worst_class_iou,
+    worst_dataset_iou,
+)
+from lipdeploy.core.ratio import WorstRatio, ratio_down
 
 PIXEL = st.tuples(
     st.sampled_from([0, 1, 2, 255]), st.integers(0, 2), st.integers(0, 10), st.integers(0, 10)
@@ -46,7 +52,7 @@ def reachable(pixels: Image, class_id: int, eps: float) -> list[tuple[int, int]]
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(PIXEL, min_size=1, max_size=7), EPS)
 def test_worst_iou_is_the_minimum_over_all_attacks(pixels: Image, eps: float) -> None:
     truth, predicted, leave, join = arrays(pixels)
@@ -93,3 +99,44 @@ def test_the_printed_costs_would_over_claim() -> None:
     right = worst_class_iou(truth, predicted, margin / math.sqrt(2), margin, 1, 0.7072)
     printed = worst_class_iou(truth, predicted, margin, margin, 1, 0.7072)
     assert (right, printed) == (0.5, 0.75)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(PIXEL, min_size=1, max_size=7), EPS)
+def test_pixelwise_iou_moves_every_pixel_that_can(pixels: Image, eps: float) -> None:
+    truth, predicted, leave, join = arrays(pixels)
+    known = truth != 255
+    hits = known & (truth == 1) & (predicted == 1) & (leave > eps)
+    may_join = known & (truth != 1) & (predicted != 1) & (join <= eps)
+    union = int((known & ((truth == 1) | (predicted == 1) | may_join)).sum())
+    found = pixelwise_class_iou(truth, predicted, leave, join, 1, eps)
+    assert math.isnan(found) if union == 0 else found == pytest.approx(int(hits.sum()) / union)
+    worst = worst_class_iou(truth, predicted, leave, join, 1, eps)
+    assert math.isnan(worst) or found <= worst + 1e-12
+
+
+def test_the_ratio_is_exact_beyond_64_bits() -> None:
+    """Sums of the size of a large data set: products of two of them do not fit into an int64."""
+    huge = 10**11
+    items = [(huge, 2 * huge + 1, [0, huge // 2], [0, 1]), (huge, 3 * huge, [0, 5], [huge, 0])]
+    search = WorstRatio()
+    while True:
+        for above, below, lost, gained in items:
+            search.add(above, below, np.array(lost), np.array(gained))
+        if search.finish_round():
+            break
+    exact = min(
+        Fraction(
+            sum(i[0] - i[2][c] for i, c in zip(items, choice, strict=True)),
+            sum(i[1] + i[3][c] for i, c in zip(items, choice, strict=True)),
+        )
+        for choice in itertools.product((0, 1), repeat=2)
+    )
+    assert search.value == ratio_down(exact.numerator, exact.denominator)
+    assert Fraction(search.value) <= exact
+
+
+def test_ratios_are_rounded_down() -> None:
+    for above, below in [(1, 3), (2, 3), (1, 10), (7, 9), (1, 1), (0, 5)]:
+        found = ratio_down(above, below)
+        assert Fraction(found) <= Fraction(above, below) < Fraction(math.nextafter(found, 2.0))

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipdeploy.core import class_iou, compiled, components, histogram, segments
+from lipdeploy.core import certificate, class_iou, compiled, components, histogram, segments
 
 pytestmark = pytest.mark.skipif(
     not compiled.COMPILED, reason="lipdeploy._native was not built: no compiler at installation"
@@ -328,3 +328,11 @@ def test_cheapest_first_is_the_stable_order(radius: Radius) -> None:
 def test_cheapest_first_on_a_large_array() -> None:
     radius = quantised(np.random.default_rng(0), 100_000, 5000)
     assert np.array_equal(compiled.cheapest_first(radius), np.argsort(radius, kind="stable"))
+
+
+@settings(max_examples=600, deadline=None)
+@given(RADII, st.lists(EPS, max_size=5))
+def test_the_count_equals_the_reference(radius: Radius, eps: list[float]) -> None:
+    budgets = np.array(eps, np.float64)
+    expected = certificate.count_flips(radius, budgets)
+    assert np.array_equal(compiled.count_flips(radius, budgets), expected)

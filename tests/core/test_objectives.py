@@ -14,9 +14,14 @@ from lipdeploy.core.objectives import (
     budget_for_accuracy,
     budget_for_fnr,
     correct_radii,
+    kept_curve,
     kept_share,
+    pixelwise_budget_for_accuracy,
+    pixelwise_budget_for_fnr,
+    pixelwise_fnr,
     pixelwise_share,
     stability50,
+    vanishing_pixels,
     worst_case_pixels,
     worst_fnr,
 )
@@ -36,7 +41,7 @@ def subsets(radii: list[float]) -> list[tuple[Fraction, int]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, EIGHTHS)
 def test_q1_is_the_minimum_over_all_attacks(radii: list[float], eps: float) -> None:
     reachable = [n for cost, n in subsets(radii) if cost <= Fraction(eps) ** 2]
@@ -46,7 +51,7 @@ def test_q1_is_the_minimum_over_all_attacks(radii: list[float], eps: float) -> N
     assert int(worst_case_pixels(np.array(radii), eps).sum()) == max(reachable)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(RADII, GAMMA)
 def test_q2_is_the_cheapest_attack_that_gets_there(radii: list[float], gamma: float) -> None:
     share = Fraction(str(gamma))
@@ -108,3 +113,47 @@ def test_monotone_in_eps_and_blind_to_the_order(
     mixed = radii.copy()
     shuffler.shuffle(mixed)
     assert np.array_equal(shares, kept_share(np.array(mixed), np.array(sorted(eps))))
+
+
+@settings(max_examples=200, deadline=None)
+@given(RADII, GAMMA, EIGHTHS)
+def test_pixelwise_figures_by_counting(radii: list[float], gamma: float, eps: float) -> None:
+    array, share = np.array(radii), Fraction(str(gamma))
+    assert float(pixelwise_fnr(array, eps)) == sum(r <= eps for r in radii) / len(radii)
+
+    def kept(budget: float) -> Fraction:
+        return Fraction(sum(r > budget for r in radii), len(radii))
+
+    candidates = [0.0, *radii]
+    accurate = min((e for e in candidates if kept(e) <= share), default=math.inf)
+    missed = min((e for e in candidates if 1 - kept(e) >= share), default=math.inf)
+    assert pixelwise_budget_for_accuracy(array, gamma) == (0.0 if gamma == 1 else accurate)
+    assert pixelwise_budget_for_fnr(array, gamma) == (0.0 if gamma == 0 else missed)
+    assert pixelwise_budget_for_accuracy(array, gamma) <= budget_for_accuracy(array, gamma) + 1e-12
+
+
+@settings(max_examples=200, deadline=None)
+@given(RADII, EIGHTHS)
+def test_the_staircase_is_the_share_at_every_eps(radii: list[float], eps: float) -> None:
+    budgets, shares = kept_curve(np.array(radii))
+    assert budgets[0] == 0
+    read = shares[np.searchsorted(budgets, eps, side="right") - 1]
+    assert read == pytest.approx(float(kept_share(np.array(radii), eps)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), EIGHTHS), min_size=1, max_size=8), EIGHTHS)
+def test_vanishing_attack_removes_the_most_of_one_class(
+    pixels: list[tuple[int, float]], eps: float
+) -> None:
+    predicted, radius = np.array([p for p, _ in pixels]), np.array([r for _, r in pixels])
+    gone = vanishing_pixels(predicted, radius, 1, eps)
+    assert (predicted[gone] == 1).all()
+    own = [r for p, r in pixels if p == 1]
+    most = max((n for cost, n in subsets(own) if cost <= Fraction(eps) ** 2), default=0)
+    assert int(gone.sum()) == most
+    assert sum((Fraction(float(r)) ** 2 for r in radius[gone]), Fraction(0)) <= Fraction(eps) ** 2
+
+
+def test_maps_count_what_is_not_a_number_as_changeable() -> None:
+    assert worst_case_pixels(np.array([[np.nan, 1.0]]), 0.0).tolist() == [[True, False]]

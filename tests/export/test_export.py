@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from lipdeploy.cli import main
-from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
+from lipdeploy.core.certificate import count_flips
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import manifest_from_metadata
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.exporter import Request, export
 from lipdeploy.export.verifier.graph import Graph, load_model
 from lipdeploy.export.verifier.parity import synthetic_frames

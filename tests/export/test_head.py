@@ -8,8 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from lipdeploy.core.certificate import count_flips, margin_from_logits, radius_from_margin
+from lipdeploy.core.certificate import count_flips
 from lipdeploy.core.errors import InputError
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.head import HeadSpec, float32_down, float32_up, head_nodes
 
 

@@ -138,10 +138,10 @@ def test_shards_that_do_not_make_a_whole(
     assert main(merge) == 2
     assert main([*args, "--shard", "1/3"]) == 0
     assert main(merge) == 2
-    assert "missing shard-000002-of-000003.json" in capsys.readouterr().err
+    assert "missing shard-000002-of-000003.jsonl.gz" in capsys.readouterr().err
     assert main([*args, "--shard", "4/3"]) == 2
     assert main([*args[:1], "--name", "p"]) == 2
-    (tmp_path / "p/shard-000001-of-000003.json").write_text("{")
+    (tmp_path / "p/shard-000001-of-000003.jsonl.gz").write_text("{")
     assert main([*args, "--shard", "2/3"]) == 0
     assert main([*args, "--shard", "3/3"]) == 0
     assert main(merge) == 2

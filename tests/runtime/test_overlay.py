@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import LEVEL_MEANING, LEVELS, Level, Manifest, Numerics
-from lipdeploy.runtime.legend import Legend
 from lipdeploy.runtime.lettering import styles, wrapped
 from lipdeploy.runtime.overlay import Overlay, enlarged
 from lipdeploy.runtime.palette import class_colour
@@ -17,6 +18,8 @@ from lipdeploy.runtime.regions import find_regions
 from lipdeploy.runtime.result import Result, State
 from lipdeploy.runtime.session import Prediction
 from lipdeploy.runtime.sources.frame import Frame
+from lipdeploy.runtime.views import VIEWS, View, checked_view
+from lipdeploy.runtime.wording import Wording, kept_percent
 
 NAMES = ("background", "road", "person")
 HEIGHT, WIDTH = 24, 32
@@ -86,6 +89,60 @@ def test_background_is_left_alone_where_it_is_stable() -> None:
     assert np.array_equal(painted, made.frame.image)
 
 
+def test_pixels_are_solid_exactly_where_their_own_radius_exceeds_eps() -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.integers(1, 3, (HEIGHT, WIDTH)).astype(np.uint8)
+    radius = rng.choice(np.array([0, 0.1, 0.25, 0.26, 3], np.float32), mask.shape)
+    made = result(mask, radius)
+    painted = Overlay(manifest(), 0.9, "pixels").paint(made.frame.image, made)
+    blocks = painted.reshape(HEIGHT, 20, WIDTH, 20, 3)
+    colour = np.array([class_colour(name) for name in NAMES], np.float64)[mask]
+    solid = np.abs(blocks - (40 + 0.6 * colour)[:, None, :, None]).max(axis=(1, 3, 4)) <= 2
+    assert np.array_equal(solid, radius > 0.25), "a radius of exactly eps is no guarantee"
+    assert made.pixelwise_share == solid.mean()
+
+
+def test_radii_are_coloured_exactly_where_they_exceed_nought() -> None:
+    rng = np.random.default_rng(1)
+    mask, _ = halves()
+    radius = rng.choice(np.array([0, 1e-4, 0.05, 0.1, 0.199], np.float32), mask.shape)
+    made = result(mask, radius)
+    painted = Overlay(manifest(), 0.9, "radius").paint(made.frame.image, made)
+    blocks = painted.reshape(HEIGHT, 20, WIDTH, 20, 3)
+    assert (np.ptp(blocks, axis=(1, 3)) == 0).all()
+    small = blocks[:, 0, :, 0].astype(np.float64)
+    grey = (small == 100).all(axis=-1)
+    assert np.array_equal(grey, radius == 0)
+    code = np.round(radius / 0.2 * 255).astype(np.uint8)
+    viridis = cv2.applyColorMap(code, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    assert np.abs(small - (0.8 * viridis + 20))[~grey].max() <= 4
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_view_colours_a_withheld_frame(view: View) -> None:
+    made = result(*halves(), state="withheld")
+    grey = Overlay(manifest(), 0.9, view).paint(made.frame.image, made)
+    assert (grey == grey[..., :1]).all()
+
+
+def test_no_radius_is_coloured_without_a_claim() -> None:
+    made = result(*halves(), level="none")
+    picture = Overlay(manifest("none"), 0.9, "radius").draw(made, 1.0)
+    assert (picture[150:400] == 100).all()
+    words = Wording(manifest("none"), 0.9, "radius")
+    assert words.entries(made) == [("grey", "no radius is claimed")]
+
+
+def test_budgets_are_written_where_they_are_claimed_and_nowhere_else() -> None:
+    made = result(*halves())
+    shown = Overlay(manifest(), 0.9)
+    assert (shown.draw(made, 1.0) != shown.paint(made.frame.image, made))[150:400].any()
+    for level, view in [("none", "regions"), ("statistical", "pixels")]:
+        made = result(*halves(), level=level)  # type: ignore[arg-type]
+        bare = Overlay(manifest(level), 0.9, view)  # type: ignore[arg-type]
+        assert (bare.draw(made, 1.0) == bare.paint(made.frame.image, made))[150:400].all()
+
+
 def test_many_classes() -> None:
     names = tuple(f"class {k}" for k in range(150))
     mask = (np.arange(HEIGHT * WIDTH) // 5 % 150).astype(np.uint8).reshape(HEIGHT, WIDTH)
@@ -96,10 +153,11 @@ def test_many_classes() -> None:
 
 @pytest.mark.parametrize("size", [(240, 320), (360, 640), (64, 48), (20, 400), (1080, 1920)])
 @pytest.mark.parametrize("state", ["ok", "withheld"])
-def test_every_size(size: tuple[int, int], state: State) -> None:
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_size(size: tuple[int, int], state: State, view: View) -> None:
     made = result(*halves(), state=state, size=size)
     before = made.frame.image.copy()
-    picture = Overlay(manifest(), 0.9).draw(made, 12.0)
+    picture = Overlay(manifest(), 0.9, view).draw(made, 12.0)
     assert min(picture.shape[:2]) == max(480, min(size))
     assert picture.shape[1] / picture.shape[0] == pytest.approx(size[1] / size[0], rel=0.01)
     assert np.array_equal(made.frame.image, before), "the frame itself must stay as captured"
@@ -110,15 +168,24 @@ def test_large_frames_are_not_resized() -> None:
     assert enlarged(image) is image
 
 
-@pytest.mark.parametrize(("level", "state"), [*itertools.product(LEVELS, ("ok", "withheld"))])
-def test_words_name_the_level(level: Level, state: State) -> None:
-    legend = Legend(manifest(level), 0.9)
+HEADLINES = {
+    "regions": "certified-stable",
+    "pixels": "certified pixel by pixel",
+    "radius": "certified radius",
+}
+
+
+@pytest.mark.parametrize(
+    ("level", "state", "view"), [*itertools.product(LEVELS, ("ok", "withheld"), VIEWS)]
+)
+def test_words_name_the_level(level: Level, state: State, view: View) -> None:
+    legend = Wording(manifest(level), 0.9, view)
     headline = legend.headline(result(*halves(), level=level, state=state))
     assert LEVEL_MEANING[level] in legend.details()
     if level == "none":
         assert "certified" not in headline
     else:
-        assert headline.startswith(f"certified-stable ({level})")
+        assert headline.startswith(f"{HEADLINES[view]} ({level})")
         assert ("withheld" in headline) == (state == "withheld")
 
 
@@ -126,7 +193,30 @@ def test_share_is_rounded_down() -> None:
     made = result(*halves())
     assert made.prediction is not None
     made.prediction.flips[0] = 1
-    assert Legend(manifest(), 0.9).headline(made).endswith(": 99 % of pixels")
+    assert Wording(manifest(), 0.9, "regions").headline(made).endswith(": 99 % of pixels")
+
+
+def test_the_pixelwise_words_count_pixels_one_at_a_time() -> None:
+    mask, radius = halves()
+    radius[0, :7] = 0.25
+    made = result(mask, radius)  # 377 of 384 road pixels, 377 of 768 pixels
+    words = Wording(manifest(), 0.9, "pixels")
+    assert words.headline(made).endswith(": 49 % of pixels")
+    assert words.entries(made)[2:] == [("road", "road 98 %"), ("person", "person 0 %")]
+    assert Wording(manifest(), 0.9, "radius").headline(made).endswith("49 % of pixels above eps")
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [(0.9, ("90", "over 10 %")), (0.7, ("70", "over 30 %")), (1.0, ("100", "any pixel"))],
+)
+def test_keep_in_words(keep: float, words: tuple[str, str]) -> None:
+    assert kept_percent(keep) == words
+
+
+def test_an_unknown_view_is_named() -> None:
+    with pytest.raises(InputError, match="'heat'; expected one of regions, pixels, radius"):
+        checked_view("heat")
 
 
 def test_wrapping_fits() -> None:

@@ -2,160 +2,151 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from lipdeploy.core.dataset import Dataset, load_dataset
+from lipdeploy.cli.certify_run import Flags, compute, prepare
+from lipdeploy.cli.certify_tables import METRICS, tables
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.core.manifest import LEVEL_MEANING
-from lipdeploy.runtime.evaluation import Evaluation, evaluate
-from lipdeploy.runtime.session import check_level, checked_eps, open_session
-from lipdeploy.runtime.shards import merge, parse_shard, shard_file, write_shard
+from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR
+from lipdeploy.runtime.evaluation.shards import open_shards, shard_file
+from lipdeploy.runtime.evaluation.spool import Spool
+from lipdeploy.runtime.evaluation.summary import summary
 
-HELP = """Certify a model file on a labelled split: the worst accuracy under any perturbation.
+HELP = """Certify a model file on a labelled split: the worst figures under any perturbation.
 
 Runs the file itself; eps is an l2 norm at the network's input, images in [0, 1]. Writes
-metrics.json and per_image.csv to runs/certify/NAME. `--shard i/n` certifies every n-th image and
-leaves a shard there; `certify --merge` joins all of them into the figures of one run.
+metrics.json, per_image.csv, curve.csv and curve.png to runs/certify/NAME. `--shard i/n` certifies
+every n-th image and leaves a shard there; `certify --merge` joins all of them into the figures of
+one run. `--ray` spreads the images over a Ray cluster.
 
 \b
-Example: lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
+Examples:
+  lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
+  lipdeploy certify polyps.onnx --data polyps.yaml --roi scope.png --pictures 8
+  lipdeploy certify polyps.onnx --data polyps.yaml --ray --workers 16
 """
+
+WITH_MERGE = {"merging", "metrics", "project", "name"}
 
 
 @click.command(help=HELP)
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--data", type=click.Path(path_type=Path), help="Data set YAML file.")
 @click.option("--split", default="val", show_default=True)
-@click.option("--eps", type=float, multiple=True, default=(0.1, 0.25), show_default=True)
+@click.option(
+    "--eps", type=float, multiple=True, default=(0.1, 0.25), show_default=True, help="Repeatable."
+)
+@click.option(
+    "--gamma-accuracy",
+    "gammas_accuracy",
+    metavar="G",
+    type=float,
+    multiple=True,
+    default=GAMMAS_ACCURACY,
+    show_default=True,
+    help="Which eps brings the pixel accuracy down to G? Repeatable.",
+)
+@click.option(
+    "--gamma-fnr",
+    "gammas_fnr",
+    metavar="G",
+    type=float,
+    multiple=True,
+    default=GAMMAS_FNR,
+    show_default=True,
+    help="Which eps brings the FNR of a class up to G? Repeatable.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    type=click.Choice(METRICS),
+    multiple=True,
+    default=METRICS,
+    help="Print these tables only; files hold all. Repeatable.",
+)
+@click.option(
+    "--roi",
+    type=click.Path(path_type=Path),
+    help="PNG, non-zero where labels count; the perturbation may be anywhere.",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Draw the first N images under the largest eps.",
+)
 @click.option("--shard", metavar="I/N", help="Certify part I of N only.")
 @click.option("--merge", "merging", is_flag=True, help="Join the shards of this --name.")
+@click.option("--ray", "use_ray", is_flag=True, help="Run on a Ray cluster.")
+@click.option("--ray-address", help="Cluster.  [default: RAY_ADDRESS, or one on this machine]")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="With --ray.")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Of one inference.  [default: all; 1 with --ray]"
+)
 @click.option("--project", type=click.Path(path_type=Path), default=Path("runs/certify"))
 @click.option("--name", default="exp", show_default=True, help="Run folder under --project.")
 @click.option("--unverified", is_flag=True, help="Run a model of level none.")
-def command(
-    model: Path | None,
-    data: Path | None,
-    split: str,
-    eps: tuple[float, ...],
-    shard: str | None,
-    merging: bool,
-    project: Path,
-    name: str,
-    unverified: bool,
-) -> int:
+def command(metrics: tuple[str, ...], merging: bool, project: Path, name: str, **run: Any) -> int:
     """Certify a model file on a labelled split."""
     folder = project / name
     if merging:
-        _write(merge(folder), folder)
-        return 0
-    if model is None or data is None:
+        _refuse_run_flags(click.get_current_context())
+        _conclude(open_shards(folder), folder, metrics)
+    elif run["model"] is None or run["data"] is None:
         raise InputError("certify needs a MODEL and --data, or --merge")
-    part = parse_shard(shard) if shard else (1, 1)
-    budgets = tuple(sorted({checked_eps(value) for value in eps}))
-    found = _evaluate(model, load_dataset(data), split, budgets, part, unverified)
-    folder.mkdir(parents=True, exist_ok=True)
-    if shard is None:
-        _write(found, folder)
-        return 0
-    write_shard(shard_file(folder, part), found)
-    click.echo(f"Results saved to {shard_file(folder, part)}; join them with --merge")
+    else:
+        _run(Flags(**run), folder, metrics)
     return 0
 
 
-def _evaluate(
-    model: Path,
-    dataset: Dataset,
-    split: str,
-    eps: tuple[float, ...],
-    shard: tuple[int, int],
-    unverified: bool,
-) -> Evaluation:
-    pairs = list(enumerate(dataset.pairs(split)))[shard[0] - 1 :: shard[1]]
-    with open_session(model) as session:
-        check_level(session, unverified)
-        if session.manifest.class_names != dataset.class_names:
-            raise InputError(
-                f"{model} has classes {', '.join(session.manifest.class_names)}; "
-                f"{dataset.source} has {', '.join(dataset.class_names)}; they must be the same"
-            )
-        with click.progressbar(length=len(pairs), label="certifying", file=sys.stderr) as bar:
-            return evaluate(session, pairs, eps, bar.update)
-
-
-def _write(found: Evaluation, folder: Path) -> None:
-    (folder / "metrics.json").write_text(json.dumps(found.metrics(), indent=2), encoding="utf-8")
-    found.write_rows(folder / "per_image.csv")
-    click.echo(_tables(found))
-    click.echo(f"\nResults saved to {folder}")
-
-
-def _tables(found: Evaluation) -> str:
-    metrics = found.metrics()
-    level = metrics["level"]
-    head = (
-        f"{metrics['images']} images, pixel accuracy {_low(metrics['pixel_accuracy'])}, "
-        f"mIoU {_low(metrics['miou'])}, L <= {at_most(metrics['lipschitz'], 6)}\n"
-        f"level {level}: {LEVEL_MEANING[level]}"
-    )
-    return "\n\n".join([head, _shares(metrics), *_classes(metrics), _budgets(metrics)])
-
-
-def _shares(metrics: dict[str, Any]) -> str:
-    lines = [
-        "Q1: least share of pixels, whatever the perturbation up to eps (mean over images)",
-        f"{'eps (l2)':>10}  {'CRPA':>7}  {'CRS':>7}  {'pixelwise CRPA':>14}  {'pixelwise CRS':>13}",
+def _refuse_run_flags(ctx: click.Context) -> None:
+    """Raise an `InputError` where --merge is given what the shards decide."""
+    given = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name not in WITH_MERGE
+        and ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
     ]
-    for eps, row in metrics["eps"].items():
-        lines.append(
-            f"{eps:>10}  {_low(row['crpa']):>7}  {_low(row['crs']):>7}  "
-            f"{_low(row['pixelwise_crpa']):>14}  {_low(row['pixelwise_crs']):>13}"
-        )
-    return "\n".join(lines)
+    if given:
+        raise InputError(f"--merge takes all from the shards; leave out {', '.join(given)}")
 
 
-def _classes(metrics: dict[str, Any]) -> list[str]:
-    return [
-        _by_class(metrics, "Q1: largest FNR (mean over images with the class)", "worst_fnr", _high),
-        _by_class(metrics, "Q1: least class IoU over the data set", "worst_iou_dataset", _low),
-    ]
+def _run(flags: Flags, folder: Path, metrics: tuple[str, ...]) -> None:
+    job = prepare(flags)
+    folder.mkdir(parents=True, exist_ok=True)
+    if flags.shard is not None:
+        path = shard_file(folder, job.header.shard)
+        compute(flags, job, path)
+        click.echo(f"Results saved to {path}; join them with --merge")
+        return
+    path = folder / "records.jsonl.gz"
+    try:
+        _conclude([compute(flags, job, path)], folder, metrics)
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def _by_class(
-    metrics: dict[str, Any], title: str, key: str, cell: Callable[[float | None], str]
-) -> str:
-    budgets = list(metrics["eps"])
-    labels = list(metrics["eps"][budgets[0]][key])
-    lines = [title, f"{'class':>16}  " + "  ".join(f"{'eps ' + e:>9}" for e in budgets)]
-    for label in labels:
-        cells = (metrics["eps"][e][key][label] for e in budgets)
-        lines.append(f"{label:>16}  " + "  ".join(f"{cell(c):>9}" for c in cells))
-    return "\n".join(lines)
+def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> None:
+    found = summary(spools, folder)
+    click.echo(tables(found, metrics))
+    click.echo(f"\n{_plot(found, folder)}Results saved to {folder}")
 
 
-def _budgets(metrics: dict[str, Any]) -> str:
-    q2 = metrics["q2"]
-    lines = [
-        "Q2: least eps that gets there (mean over images)",
-        f"{'half of the predictions changed (stability@50)':>48}  {_low(q2['stability50']):>9}",
-    ]
-    for gamma, value in q2["accuracy"].items():
-        lines.append(f"{f'pixel accuracy down to {gamma}':>48}  {_low(value):>9}")
-    for label, row in q2["fnr"].items():
-        for gamma, value in row.items():
-            lines.append(f"{f'FNR of {label} up to {gamma}':>48}  {_low(value):>9}")
-    return "\n".join(lines)
-
-
-def _low(value: float | None) -> str:
-    return "-" if value is None else at_least(value)
-
-
-def _high(value: float | None) -> str:
-    return "-" if value is None else at_most(value)
+def _plot(found: dict[str, Any], folder: Path) -> str:
+    """Draw the curves; what to say where matplotlib is missing."""
+    try:
+        from lipdeploy.runtime.evaluation.curve_plot import plot_curve
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("matplotlib"):
+            raise
+        return 'curve.png needs matplotlib: pip install "lipdeploy[certify]"\n'
+    level = found["level"]
+    title = f"{found['images']} images of {found['data']} ({found['split']})\n"
+    plot_curve(folder / "curve.csv", f"{title}level {level}: {LEVEL_MEANING[level]}")
+    return ""

@@ -19,6 +19,7 @@ from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.sinks import open_sinks
 from lipdeploy.runtime.sources import open_source
 from lipdeploy.runtime.stream import Stream, StreamOptions, check_options
+from lipdeploy.runtime.views import VIEWS, checked_view
 
 BUNDLED_MODEL = "scene_s.onnx"
 
@@ -27,6 +28,7 @@ EPILOG = """
 Examples:
   lipdeploy stream --source 0 --eps 0.25 --sink out.mkv
   lipdeploy stream --source drive.mp4 --model m.onnx --sink jsonl:drive.jsonl --json
+  lipdeploy stream --source drive.mp4 --show radius --sink radius.mp4
   lipdeploy stream --source 'test://scene?duration=4s&fault=freeze@1s'
 
 \b
@@ -79,6 +81,14 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, n
     show_default=True,
     help="Share of a region that must stay to call it stable.",
 )
+@click.option(
+    "--show",
+    default="regions",
+    show_default=True,
+    metavar="|".join(VIEWS),
+    help="What the overlay shows: stable regions with the eps each takes, "
+    "pixels that alone withstand eps, or each pixel's radius as a colour.",
+)
 @click.option("--engine", default="onnxruntime", show_default=True, help="What runs the model.")
 @click.option(
     "--threads",
@@ -106,6 +116,7 @@ def command(
     save: bool,
     max_frames: int | None,
     keep: float,
+    show: str,
     engine: str,
     threads: int,
     max_staleness: float,
@@ -122,6 +133,7 @@ def command(
         max_frames=max_frames,
         max_staleness_s=max_staleness,
         unverified=unverified,
+        show=checked_view(show),
     )
     check_options(options)
     folder = project / name if save and not sinks else None

@@ -1,0 +1,89 @@
+"""What a spool says of itself: which model, questions and images its records are of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lipdeploy.core.manifest import Manifest, manifest_from_metadata
+from lipdeploy.runtime.evaluation.questions import Questions, questions_from_json
+
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything that must agree between spools that are summed up together, and the shard.
+
+    Attributes:
+        manifest: of the model file.
+        questions: budgets and targets.
+        data: name of the data set file.
+        names_sha256: of the image names of the split, in order; see `names_digest`.
+        split: of the data set.
+        images: number of images of the split, over all shards.
+        roi: `name` and `sha256` of the region of interest, or None.
+        shard: (i, n): the spool holds images i - 1, i - 1 + n, i - 1 + 2 n, ...
+    """
+
+    manifest: Manifest
+    questions: Questions
+    data: str
+    names_sha256: str
+    split: str
+    images: int
+    roi: dict[str, str] | None = None
+    shard: tuple[int, int] = (1, 1)
+
+    @property
+    def indices(self) -> range:
+        """The images of this spool, in order."""
+        return range(self.shard[0] - 1, self.images, self.shard[1])
+
+    def difference(self, other: Header) -> str:
+        """What the two are not alike in, as a plural; empty where they can be summed up."""
+        mine, theirs = self.questions, other.questions
+        parts = {
+            "models": self.manifest.to_metadata() != other.manifest.to_metadata(),
+            "budgets (--eps)": mine.eps != theirs.eps,
+            "targets (--gamma-accuracy, --gamma-fnr)": mine != theirs,
+            "splits": self.split != other.split,
+            "data sets": (self.data, self.names_sha256) != (other.data, other.names_sha256),
+            "numbers of images": self.images != other.images,
+            "regions of interest (--roi)": self.roi != other.roi,
+            "numbers of shards": self.shard[1] != other.shard[1],
+        }
+        return next((what for what, differs in parts.items() if differs), "")
+
+    def to_line(self) -> str:
+        """One line of JSON without its end."""
+        fields = {
+            **vars(self),
+            "manifest": self.manifest.to_metadata(),
+            "questions": self.questions.to_json(),
+        }
+        return json.dumps({"schema": SCHEMA, **fields})
+
+
+def header_from_line(line: str, source: str) -> Header:
+    """What `Header.to_line` wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line is something else, or of another schema.
+        VerificationError: the manifest in it is broken.
+    """
+    fields: dict[str, Any] = json.loads(line)
+    if fields.pop("schema") != SCHEMA:
+        raise ValueError(f"another schema than {SCHEMA}")
+    fields["manifest"] = manifest_from_metadata(fields["manifest"], source)
+    fields["questions"] = questions_from_json(fields["questions"])
+    first, last = fields["shard"]
+    return Header(**{**fields, "shard": (int(first), int(last))})
+
+
+def names_digest(names: Sequence[str]) -> str:
+    """SHA-256 of a list of names: tells two data sets apart wherever they lie."""
+    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()

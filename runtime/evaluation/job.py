@@ -1,0 +1,116 @@
+"""A certification job: which images, under which questions; and the work on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lipdeploy.core.dataset import Dataset, Pair, read_pair
+from lipdeploy.core.errors import InputError
+from lipdeploy.core.manifest import Manifest
+from lipdeploy.runtime.evaluation.certify_image import certify_image
+from lipdeploy.runtime.evaluation.header import Header, names_digest
+from lipdeploy.runtime.evaluation.questions import Questions
+from lipdeploy.runtime.evaluation.record import Record
+from lipdeploy.runtime.evaluation.roi import RegionOfInterest
+from lipdeploy.runtime.session import Session
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image of the split: its place, its name in the split's folder, its files."""
+
+    index: int
+    name: str
+    pair: Pair
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part of a data set to certify.
+
+    Attributes:
+        header: what the spool will say of itself.
+        tasks: the images of this part, in order of index.
+        roi: where labels count; None for everywhere.
+    """
+
+    header: Header
+    tasks: Sequence[Task]
+    roi: RegionOfInterest | None = None
+
+    def read(self, task: Task) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Image (H, W, 3) and labels (H, W) at the network's size, ignored outside the roi.
+
+        Raises:
+            InputError: a file that cannot be read, or a mask that does not fit.
+        """
+        manifest = self.header.manifest
+        classes = len(manifest.class_names)
+        image, truth = read_pair(task.pair, classes, manifest.height, manifest.width)
+        return image, self.roi.restrict(truth) if self.roi else truth
+
+    def certify(self, session: Session, task: Task) -> Record:
+        """Run one image through the file and certify the prediction against the labels."""
+        image, truth = self.read(task)
+        found = session.infer(image, [0.0] * session.manifest.budgets)
+        asked = self.header.questions
+        certificates = certify_image(
+            truth,
+            found.mask,
+            found.radius,
+            asked.class_names,
+            asked.eps,
+            asked.gammas_accuracy,
+            asked.gammas_fnr,
+            asked.grid,
+        )
+        return Record(task.index, task.name, certificates)
+
+    def lines(self, session: Session, progress: Callable[[int], object]) -> Iterator[str]:
+        """The lines of the spool, one image after the other."""
+        for task in self.tasks:
+            yield self.certify(session, task).to_line()
+            progress(1)
+
+
+def make_job(
+    manifest: Manifest,
+    dataset: Dataset,
+    split: str,
+    questions: Questions,
+    shard: tuple[int, int] = (1, 1),
+    roi: RegionOfInterest | None = None,
+) -> Job:
+    """The job of a shard (i, n): every n-th image of the split.
+
+    Raises:
+        InputError: unknown split, no images, or other classes than the model's.
+    """
+    if manifest.class_names != dataset.class_names:
+        raise InputError(
+            f"the model has classes {', '.join(manifest.class_names)}; "
+            f"{dataset.source} has {', '.join(dataset.class_names)}; they must be the same"
+        )
+    folder = dataset.splits.get(split, Path())
+    pairs = dataset.pairs(split)
+    names = [_name_in(folder, pair.image) for pair in pairs]
+    header = Header(
+        manifest,
+        questions,
+        dataset.source.name,
+        names_digest(names),
+        split,
+        len(pairs),
+        roi.identity if roi else None,
+        shard,
+    )
+    return Job(header, [Task(i, names[i], pairs[i]) for i in header.indices], roi)
+
+
+def _name_in(folder: Path, image: Path) -> str:
+    return image.relative_to(folder).as_posix() if image.is_relative_to(folder) else image.name

@@ -1,0 +1,171 @@
+"""The images of a job on a Ray cluster. The only file of this room that needs Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import socket
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+import ray.exceptions
+
+from lipdeploy.core import errors
+from lipdeploy.core.dataset import Pair
+from lipdeploy.core.errors import InputError, LipdeployError
+from lipdeploy.runtime.evaluation.job import Job, Task
+from lipdeploy.runtime.session import Session, open_session
+
+OBJECT_STORE_BYTES = 128 * 2**20  # of a cluster of our own; it only ever holds records
+IMAGES_PER_BLOCK = 16
+CONNECT_SECONDS = 10.0
+# Of a cluster of our own: no usage reports, and no remarks of Ray's core on Ray's own actors.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+Batch = Mapping[str, Any]
+
+
+def ray_lines(
+    model: Path,
+    job: Job,
+    workers: int,
+    threads: int,
+    progress: Callable[[int], object],
+    address: str | None = None,
+) -> Generator[str, None, None]:
+    """The lines of the spool, as `Job.lines` gives them, computed by `workers` actors.
+
+    Every worker opens the model once and reads the images itself, so on a cluster of many machines
+    the model and the data have to lie at the same absolute paths on all of them.
+
+    Args:
+        model: the model file.
+        job: what to do.
+        workers: actors, each one CPU of the cluster.
+        threads: of one inference.
+        progress: called with 1 after every image.
+        address: of a running cluster; None for `RAY_ADDRESS`, or else a cluster of our own on this
+            machine for the time of the call.
+
+    Raises:
+        LipdeployError: what a worker raised, or a cluster that cannot be reached or broke down.
+    """
+    items = [
+        {"index": task.index, "name": task.name, "image": image, "mask": mask}
+        for task in job.tasks
+        for image, mask in [(str(task.pair.image.resolve()), str(task.pair.mask.resolve()))]
+    ]
+    if not items:
+        return
+    try:
+        with _cluster(address, workers):
+            for row in _rows(model, job, items, workers, threads):
+                _raise_error_of(row)
+                yield row["record"]
+                progress(1)
+    except ray.exceptions.RayError as error:
+        why = _first_line(error)
+        raise LipdeployError(f"the Ray job failed ({why}); see the cluster's logs") from error
+
+
+@contextmanager
+def _cluster(address: str | None, workers: int) -> Iterator[None]:
+    """Connect to a cluster or start one; what begins here ends with the block."""
+    if ray.is_initialized():
+        yield
+        return
+    running = address or os.environ.get("RAY_ADDRESS")
+    _check_reachable(running or "")
+    for key, value in () if running else QUIET.items():
+        os.environ.setdefault(key, value)
+    try:
+        ray.init(
+            address=running or "local",
+            num_cpus=None if running else workers,
+            object_store_memory=None if running else OBJECT_STORE_BYTES,
+            include_dashboard=None if running else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = running or "on this machine"
+        raise LipdeployError(f"no Ray cluster {where} ({_first_line(error)}); start one") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Fail in seconds where Ray itself would knock for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise LipdeployError(f"no Ray cluster {address} ({error}); start one") from error
+
+
+def _rows(
+    model: Path,
+    job: Job,
+    items: list[dict[str, Any]],
+    workers: int,
+    threads: int,
+) -> Iterator[dict[str, Any]]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True  # the spool is in order of index
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    blocks = max(min(len(items), 4 * workers), -(-len(items) // IMAGES_PER_BLOCK))
+    without_tasks = dataclasses.replace(job, tasks=())
+    images = ray.data.from_items(items, override_num_blocks=blocks)
+    records = images.map_batches(
+        Certifier,
+        fn_constructor_args=(model.resolve(), without_tasks, threads),
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=1,
+    )
+    yield from records.iter_rows()
+
+
+class Certifier:
+    """One worker: a session, and the records of the images it is given."""
+
+    def __init__(self, model: Path, job: Job, threads: int) -> None:
+        self._model, self._job, self._threads = model, job, threads
+        self._session: Session | None = None
+
+    def __call__(self, batch: Batch) -> Iterator[dict[str, list[str]]]:
+        """A row an image: its record, or the kind and the message of what went wrong."""
+        columns = (batch["index"], batch["name"], batch["image"], batch["mask"])
+        for index, name, image, mask in zip(*columns, strict=True):
+            task = Task(int(index), str(name), Pair(Path(image), Path(mask)))
+            try:
+                line, kind, message = self._line(task), "", ""
+            except (LipdeployError, OSError) as error:
+                line, kind, message = "", type(error).__name__, str(error)
+            yield {"record": [line], "kind": [kind], "message": [message]}
+
+    def _line(self, task: Task) -> str:
+        if self._session is None:
+            self._session = open_session(self._model, threads=self._threads)
+            if self._session.manifest != self._job.header.manifest:
+                raise InputError(f"{self._model} is another file on a worker; copy it everywhere")
+        return self._job.certify(self._session, task).to_line()
+
+
+def _raise_error_of(row: Mapping[str, Any]) -> None:
+    if row["kind"]:
+        raise getattr(errors, row["kind"], LipdeployError)(row["message"])
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,95 @@
+"""What `lipdeploy certify` does with its flags: a job, who computes it, where its records go."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from lipdeploy.core.dataset import load_dataset
+from lipdeploy.runtime.evaluation.job import Job, make_job
+from lipdeploy.runtime.evaluation.page_writer import write_pages
+from lipdeploy.runtime.evaluation.questions import Questions
+from lipdeploy.runtime.evaluation.roi import load_roi
+from lipdeploy.runtime.evaluation.shards import parse_shard
+from lipdeploy.runtime.evaluation.spool import Spool, write_spool
+from lipdeploy.runtime.session import check_level, checked_eps, open_session
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line asks of a run."""
+
+    model: Path
+    data: Path
+    split: str
+    eps: tuple[float, ...]
+    gammas_accuracy: tuple[float, ...]
+    gammas_fnr: tuple[float, ...]
+    roi: Path | None
+    pictures: int
+    shard: str | None
+    use_ray: bool
+    ray_address: str | None
+    workers: int
+    threads: int | None
+    unverified: bool
+
+    def questions(self, class_names: tuple[str, ...]) -> Questions:
+        """Budgets ascending, everything once."""
+        eps = tuple(sorted({checked_eps(value) for value in self.eps}))
+        accuracy, fnr = (tuple(dict.fromkeys(g)) for g in (self.gammas_accuracy, self.gammas_fnr))
+        return Questions(class_names, eps, accuracy, fnr)
+
+
+def prepare(flags: Flags) -> Job:
+    """Check everything that can be checked before the first image.
+
+    Raises:
+        LipdeployError: a flag, the data set, the model or the region of interest cannot be used.
+    """
+    dataset = load_dataset(flags.data)
+    shard = parse_shard(flags.shard) if flags.shard else (1, 1)
+    with open_session(flags.model) as session:
+        check_level(session, flags.unverified)
+        manifest = session.manifest
+    roi = load_roi(flags.roi, manifest.height, manifest.width) if flags.roi else None
+    questions = flags.questions(manifest.class_names)
+    return make_job(manifest, dataset, flags.split, questions, shard, roi)
+
+
+def compute(flags: Flags, job: Job, path: Path) -> Spool:
+    """Write the records of a job to `path` with a progress bar, and its pictures beside it."""
+    length = len(job.tasks)
+    with contextlib.ExitStack() as stack:
+        lines = _lines_on_ray if flags.use_ray else _lines_here
+        bar = click.progressbar(length=length, label="certifying", file=sys.stderr)
+        progress = stack.enter_context(bar).update
+        spool = write_spool(path, job.header, lines(flags, job, progress, stack))
+    if flags.pictures:
+        with open_session(flags.model, threads=flags.threads or 0) as session:
+            write_pages(session, job, flags.pictures, path.parent)
+    return spool
+
+
+def _lines_here(
+    flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
+) -> Iterator[str]:
+    session = stack.enter_context(open_session(flags.model, threads=flags.threads or 0))
+    return job.lines(session, progress)
+
+
+def _lines_on_ray(
+    flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
+) -> Iterator[str]:
+    from lipdeploy.runtime.evaluation.ray_job import ray_lines
+
+    threads = flags.threads or 1
+    lines = ray_lines(flags.model, job, flags.workers, threads, progress, flags.ray_address)
+    return stack.enter_context(contextlib.closing(lines))

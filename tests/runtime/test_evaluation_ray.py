@@ -1,0 +1,62 @@
+"""`certify --ray` on a local cluster of two workers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lipdeploy.core.dataset import load_dataset
+from lipdeploy.runtime.evaluation.job import make_job
+from lipdeploy.runtime.evaluation.questions import Questions
+from tests.runtime.conftest import CLASSES, tiny_manifest
+from tests.runtime.labelled import SIDE, certify, write_data, write_model, written
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # set here, so that it ends with the test
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+    write_data(tmp_path, 5)
+    write_model(tmp_path)
+    return tmp_path
+
+
+def test_without_ray_one_line_says_how_to_get_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "lipdeploy.runtime.evaluation.ray_job", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert certify(folder, "r", "--ray") == 2
+    assert 'pip install "lipdeploy[ray]"' in capsys.readouterr().err.splitlines()[-1]
+    assert list((folder / "r").iterdir()) == []
+
+
+def test_a_worker_hands_on_what_went_wrong(folder: Path) -> None:
+    ray_job = pytest.importorskip("lipdeploy.runtime.evaluation.ray_job")
+    manifest, dataset = tiny_manifest(SIDE, SIDE), load_dataset(folder / "data.yaml")
+    job = make_job(manifest, dataset, "val", Questions(CLASSES, (0.1,)))
+    (folder / "images/val/3.png").write_bytes(b"no image")
+    worker = ray_job.Certifier(folder / "tiny.onnx", job, 1)
+    files = [str(task.pair.image) for task in job.tasks]
+    masks = [str(task.pair.mask) for task in job.tasks]
+    rows = list(worker({"index": range(5), "name": files, "image": files, "mask": masks}))
+    assert [row["kind"] for row in rows] == [[""], [""], [""], ["InputError"], [""]]
+    assert "3.png cannot be decoded" in rows[3]["message"][0]
+    other = ray_job.Certifier(write_model(folder, "other.onnx", level="bounded"), job, 1)
+    row = next(other({"index": [0], "name": files, "image": files, "mask": masks}))
+    assert "is another file on a worker" in row["message"][0]
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_bytes_of_one_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray")
+    assert certify(folder, "plain") == 0
+    assert certify(folder, "ray", "--ray", "--workers", "2") == 0
+    assert written(folder / "plain") == written(folder / "ray")
+    assert not ray.is_initialized()
+    assert "INFO" not in capsys.readouterr().err
