@@ -6,6 +6,7 @@ BIN      := $(VENV)/bin
 PYTHON   ?= python3
 INSTALL   = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ROOMS    := core training export runtime samples
+COMPILED := $(wildcard CMakeLists.txt cpp/CMakeLists.txt cpp/*/CMakeLists.txt cpp/*/*.[ch]pp cpp/include/*/*.hpp)
 
 # A Python without ensurepip (Debian before python3-venv is installed) lends its own pip instead.
 define new_venv
@@ -15,19 +16,19 @@ define new_venv
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench ci clean
+.PHONY: help setup check test cpp demo bench ci clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
 
 setup: $(VENV)/.stamp  ## make .venv with everything that development needs
 
-$(VENV)/.stamp: pyproject.toml constraints.txt
+$(VENV)/.stamp: pyproject.toml constraints.txt $(COMPILED)
 	$(call new_venv,$(VENV))
 	$(BIN)/python $(INSTALL) -e ".[dev]"
 	touch $@
 
-$(RUN_VENV)/.stamp: pyproject.toml constraints.txt
+$(RUN_VENV)/.stamp: pyproject.toml constraints.txt $(COMPILED)
 	$(call new_venv,$(RUN_VENV))
 	$(RUN_VENV)/bin/python $(INSTALL) -e .
 	touch $@
@@ -41,16 +42,23 @@ check: setup  ## lint, format, types, import rules
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
 
+cpp: setup  ## build the C++ library and run its tests; needs a C++20 compiler
+	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
+	$(BIN)/cmake --build build/cpp
+	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+	$(BIN)/python -c "from lipdeploy.core.compiled import COMPILED; assert COMPILED, 'not built'"
+
 demo: $(RUN_VENV)/.stamp  ## run the bundled model on the bundled clip, as a device would: no torch
 	$(RUN_VENV)/bin/lipdeploy demo
 
 bench: setup  ## measure speed
+	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/head.py
 	$(BIN)/python benchmarks/training_step.py
 
-ci: check test demo  ## all that must pass
+ci: check test cpp demo  ## all that must pass
 
 clean:  ## remove what the commands above made, but for runs/
-	rm -rf $(VENV) $(RUN_VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(RUN_VENV) build dist .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 	find src/lipdeploy/cli $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,7 +66,7 @@ def certify_segments(
     stop = np.cumsum(sizes)
     start = stop - sizes
     within = min(eps, 2.0 * LARGEST_RADIUS * math.sqrt(key.size + 1))
-    spend = math.ceil(within**2 * (1.0 + 2.0**-50) * scale) + 1
+    spend = math.ceil(within * within * (1.0 + 2.0**-50) * scale) + 1
     limit = np.minimum(total[start] + min(spend, 2**62), total[-1])
     flips = np.searchsorted(total, limit, side="right") - 1 - start
     reached = np.minimum(start + needed, total.size - 1)

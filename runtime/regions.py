@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.segments import certify_segments
-
-_CONNECTIVITY = 4
+from lipdeploy.core.compiled import certify_segments, label_regions
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,17 @@ def find_regions(
         keep: share of a region that must stay, 0..1.
         min_area: smaller regions are never stable.
     """
-    found = _segments(mask, max(1, min_area))
-    boxes = found.boxes
-    allowed = np.floor((1 - keep) * boxes[:, cv2.CC_STAT_AREA]).astype(np.int64)
+    found = label_regions(mask, max(1, min_area))
+    allowed = np.floor((1 - keep) * found.area).astype(np.int64)
     certified = certify_segments(found.number, radius, eps, allowed + 1)
     # Two roundings of one statement: both must hold.
     stable = (certified.flips <= allowed) & (certified.budget > eps)
-    order = np.argsort(-boxes[:, cv2.CC_STAT_AREA], kind="stable")
+    order = np.argsort(-found.area, kind="stable")
     regions = tuple(
         Region(
-            class_id=found.classes[k],
+            class_id=int(found.class_id[k]),
             area=int(certified.area[k]),
-            bbox=tuple(boxes[k, :4].tolist()),
+            bbox=tuple(found.boxes[k].tolist()),
             flips=int(certified.flips[k]),
             budget=float(certified.budget[k]),
             stable=bool(stable[k]),
@@ -111,38 +107,6 @@ def _places(order: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     return place
-
-
-@dataclass(frozen=True)
-class _Segments:
-    """Region number of each pixel (H, W), -1 where tiny; x, y, width, height, area; class."""
-
-    number: npt.NDArray[np.int32]
-    boxes: npt.NDArray[np.int32]
-    classes: list[int]
-    tiny_count: int
-
-
-def _segments(mask: npt.NDArray[np.uint8], min_area: int) -> _Segments:
-    number = np.full(mask.shape, -1, np.int32)
-    boxes = [np.zeros((0, 5), np.int32)]
-    classes: list[int] = []
-    tiny_count = 0
-    for class_id in np.flatnonzero(np.bincount(mask.ravel())).tolist():
-        inside = (mask == class_id).view(np.uint8)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            inside, connectivity=_CONNECTIVITY, ltype=cv2.CV_32S
-        )
-        large = stats[:, cv2.CC_STAT_AREA] >= min_area
-        large[0] = False  # label 0 is the outside of the class
-        count = int(large.sum())
-        renumbered = np.full(len(stats), -1, np.int32)
-        renumbered[large] = np.arange(len(classes), len(classes) + count)
-        np.copyto(number, renumbered[labels], where=inside > 0)
-        boxes.append(np.asarray(stats[large], np.int32))
-        classes += [class_id] * count
-        tiny_count += len(stats) - 1 - count
-    return _Segments(number, np.concatenate(boxes), classes, tiny_count)
 
 
 def _class_share(

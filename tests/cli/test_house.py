@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,9 +61,9 @@ Outcome = tuple[int, str, str]
 Run = Callable[..., Outcome]
 
 
-def python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, *args: str, flags: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False
+        [sys.executable, *flags, "-c", code, *args], capture_output=True, text=True, check=False
     )
 
 
@@ -260,7 +260,8 @@ def test_lost_links_say_what_happened(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text((PACKAGE / "__init__.py").read_text())
     (package / "core").write_text("../../core")
-    done = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import lipdeploy")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import lipdeploy"
+    done = python(code, flags=["-S"])  # without what is installed, such as ourselves
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: ")
     assert "git clone -c core.symlinks=true" in last
