@@ -132,7 +132,7 @@ def iou_frontier(
 
 def _costs(truth: Labels, predicted: Labels, leave: Radii, join: Radii, class_id: int) -> IouCosts:
     known = truth != IGNORE
-    positive, claimed = truth == class_id, predicted == class_id
+    positive, claimed = known & (truth == class_id), predicted == class_id
     union = int((known & (positive | claimed)).sum())
     negative = known & ~positive & ~claimed
     hits, others = _ascending(leave[positive & claimed]), _ascending(join[negative])

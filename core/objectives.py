@@ -16,7 +16,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.certificate import CostCurve, budget_for_flips, cost_curve, count_flips
+from lipdeploy.core.certificate import CostCurve, budget_for_flips, cost_curve
+from lipdeploy.core.compiled import count_flips
 
 Radii = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.integer]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lipdeploy.core.certificate import CostCurve, ascending_cost_curve
 from lipdeploy.core.class_iou import IouCosts
+from lipdeploy.core.compiled import cheapest_first
 from lipdeploy.core.dataset import IGNORE
 
 Labels = npt.NDArray[np.integer]
@@ -64,6 +65,6 @@ def rank(truth: Labels, predicted: Labels, radius: npt.NDArray[np.floating]) -> 
         radius: certified radii (H, W); what is negative or not a number counts as 0.
     """
     known = truth != IGNORE
-    sound = np.fmax(np.asarray(radius[known], np.float64), 0.0)
-    order = np.argsort(sound)
-    return Ranking(sound[order], truth[known][order], predicted[known][order])
+    sound = np.fmax(radius[known], radius.dtype.type(0.0))
+    order = cheapest_first(sound)
+    return Ranking(sound[order].astype(np.float64), truth[known][order], predicted[known][order])

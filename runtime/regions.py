@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.compiled import certify_segments, label_regions
+from lipdeploy.core.segments import areas
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Region:
         area: pixels, at the network's resolution.
         bbox: x, y, width, height in pixels, at the network's resolution.
         flips: upper bound on its pixels that a perturbation of norm eps can change.
+        flips_alone: pixels whose own radius does not exceed eps: the pixelwise count.
         budget: lower bound on the l2 norm that changes more than a share 1 - keep of it;
             infinite where keep is 0.
         stable: whether `flips` leaves a share `keep` of it in place.
@@ -35,6 +37,7 @@ class Region:
     area: int
     bbox: tuple[int, int, int, int]
     flips: int
+    flips_alone: int
     budget: float
     stable: bool
 
@@ -81,6 +84,7 @@ def find_regions(
     certified = certify_segments(found.number, radius, eps, allowed + 1)
     # Two roundings of one statement: both must hold.
     stable = (certified.flips <= allowed) & (certified.budget > eps)
+    alone = areas(found.number[radius <= np.float64(eps)], len(found.area))
     order = np.argsort(-found.area, kind="stable")
     regions = tuple(
         Region(
@@ -88,6 +92,7 @@ def find_regions(
             area=int(certified.area[k]),
             bbox=tuple(found.boxes[k].tolist()),
             flips=int(certified.flips[k]),
+            flips_alone=int(alone[k]),
             budget=float(certified.budget[k]),
             stable=bool(stable[k]),
         )

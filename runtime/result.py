@@ -110,6 +110,7 @@ class Result:
                 "area": region.area,
                 "bbox": list(region.bbox),
                 "flips": region.flips,
+                "flips_alone": region.flips_alone,
                 "budget": _finite(region.budget),
                 "stable": region.stable,
             }

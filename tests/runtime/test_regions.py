@@ -80,6 +80,8 @@ def test_regions_equal_brute_force(
         if flips <= allowed:
             for p in region:
                 drawn[p] = True
+        place = int(found.number[next(iter(region))])
+        assert found.regions[place].flips_alone == sum(r <= eps for r in radii)
     assert not (found.stable & ~drawn).any(), "over-claim"
     # Exact ties may be lost to rounding against us; here every sum is representable or far off.
     near = any(abs(r.budget - eps) < 1e-6 for r in found.regions if r.budget is not None)
