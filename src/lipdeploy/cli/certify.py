@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.dataset import Dataset, load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import at_least, at_most
@@ -38,7 +39,8 @@ Example: lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
 @click.option("--merge", "merging", is_flag=True, help="Join the shards of this --name.")
 @click.option("--project", type=click.Path(path_type=Path), default=Path("runs/certify"))
 @click.option("--name", default="exp", show_default=True, help="Run folder under --project.")
-@click.option("--unverified", is_flag=True, help="Run a model of level none.")
+@UNVERIFIED
+@TRUST
 def command(
     model: Path | None,
     data: Path | None,
@@ -49,6 +51,7 @@ def command(
     project: Path,
     name: str,
     unverified: bool,
+    trust: tuple[Path, ...],
 ) -> int:
     """Certify a model file on a labelled split."""
     folder = project / name
@@ -59,7 +62,7 @@ def command(
         raise InputError("certify needs a MODEL and --data, or --merge")
     part = parse_shard(shard) if shard else (1, 1)
     budgets = tuple(sorted({checked_eps(value) for value in eps}))
-    found = _evaluate(model, load_dataset(data), split, budgets, part, unverified)
+    found = _evaluate(model, load_dataset(data), split, budgets, part, unverified, trust)
     folder.mkdir(parents=True, exist_ok=True)
     if shard is None:
         _write(found, folder)
@@ -76,10 +79,11 @@ def _evaluate(
     eps: tuple[float, ...],
     shard: tuple[int, int],
     unverified: bool,
+    trust: tuple[Path, ...],
 ) -> Evaluation:
     pairs = list(enumerate(dataset.pairs(split)))[shard[0] - 1 :: shard[1]]
     with open_session(model) as session:
-        check_level(session, unverified)
+        check_level(session, unverified, trust)
         if session.manifest.class_names != dataset.class_names:
             raise InputError(
                 f"{model} has classes {', '.join(session.manifest.class_names)}; "
