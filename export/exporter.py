@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
 from lipdeploy.core.dataset import read_image
@@ -31,9 +30,10 @@ from lipdeploy.export.verifier.parity import (
     measure,
     synthetic_frames,
 )
+from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.verification import Verification, verify
-from lipdeploy.runtime.onnxruntime_session import ENGINE
+from lipdeploy.runtime.onnxruntime_session import ENGINE, open_graph
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
@@ -171,15 +171,11 @@ def _measure(
     request: Request,
     progress: Callable[[int], object],
 ) -> Parity:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        draft.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    run = open_graph(bytes(draft.SerializeToString()), 0)
     eps = np.zeros(request.budgets, np.float32)
 
     def engine(frame: Frame) -> npt.NDArray[np.float32]:
-        (logits,) = session.run(["logits"], {"image": frame[None], "eps": eps})
+        (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
         return np.asarray(logits[0], np.float32)
 
     frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
@@ -245,6 +241,7 @@ def _write_verified(model: onnx.ModelProto, target: Path) -> Verification:
     if not verification.passed:
         partial.unlink()
         raise VerificationError(f"{verification.failure}; nothing written to {target}")
+    keep_record(partial, verification)
     partial.replace(target)
     verification.model = str(target)
     return verification
