@@ -193,6 +193,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         ("fake", "onnx", "lipdeploy[export]"),
         ("fake", "matplotlib.pyplot", "lipdeploy[train]"),
         ("fake", "cv2", "lipdeploy"),
+        ("stream", "cryptography.exceptions", "lipdeploy[sign]"),
     ],
 )
 def test_a_missing_package_names_the_extra(
@@ -241,7 +242,9 @@ def test_device_rooms_import_without_torch_and_onnx(room: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in ("demo", "stream") if name in PRESENT])
+@pytest.mark.parametrize(
+    "name", [name for name in ("demo", "stream", "inspect") if name in PRESENT]
+)
 def test_device_commands_load_without_torch_and_onnx(name: str) -> None:
     done = python(BLOCK + RUN_MAIN, name, "--help")
     assert done.returncode == 0, done.stderr
