@@ -13,7 +13,8 @@ anything that no exporter writes is refused (docs/design/0006-verification-recor
 * a field outside `ModelProto`, a field of another wire type than its own, and groups;
 * a second `graph`, `ir_version` or other singular field;
 * tags, lengths and numbers longer than they need to be, or beyond the end of the file;
-* a metadata entry that is anything but one key and then one value, and a key given twice.
+* a metadata entry that is anything but one key and then one value, and a key given twice;
+* the mark by which ONNX Runtime takes a file for one of its own format, and runs another graph.
 
 Linear in the size of the file, without recursion.
 """
@@ -32,6 +33,9 @@ KEYS_OUTSIDE_THE_CONTENT = (RECORD_KEY, SIGNATURE_KEY)
 
 LARGEST_FILE = 2**31 - 1  # bytes; protobuf reads no more
 MOST_FIELDS = 100_000  # at the top level: a hostile file must not keep the walk busy
+
+# A FlatBuffers file carries its type here; it may be the text of a field of an ONNX file as well.
+_ORT_MARK, _ORT_MARK_AT = b"ORTM", slice(4, 8)
 
 _VARINT, _BYTES = 0, 2
 _METADATA = 14
@@ -76,6 +80,8 @@ def content_from_bytes(data: bytes) -> Content:
     """
     if len(data) > LARGEST_FILE:
         raise _refusal(f"the file has {len(data)} bytes, at most {LARGEST_FILE} can be read")
+    if data[_ORT_MARK_AT] == _ORT_MARK:
+        raise _refusal("it can be read as another format too, bytes 4 to 7 are ORTM")
     metadata: dict[str, str] = {}
     outside: list[tuple[int, int]] = []
     for number, start, payload, stop in _fields(data):

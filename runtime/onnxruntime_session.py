@@ -107,6 +107,8 @@ def open_graph(data: bytes, threads: int) -> Run:
 def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Left to guess, it runs the FlatBuffers half of a file that is valid in both formats.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 

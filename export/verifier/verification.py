@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from lipdeploy import __version__
+from lipdeploy.core.content_hash import content_from_bytes
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound, Manifest
@@ -99,12 +100,12 @@ def verify(
 
 
 def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
+    found.content_sha256 = content_from_bytes(data).sha256
     model = model_from_bytes(data, found.model)
     if not any(p.key == "lipdeploy.schema" for p in model.metadata_props):
         found.foreign_bound = foreign_bound(model)
     file = model_file(data, found.model)
     manifest, numerics = file.manifest, file.manifest.numerics
-    found.content_sha256 = file.content.sha256
     found.declared, found.level, found.slack = manifest.lipschitz, numerics.level, numerics.slack
     check_container(model, file)
     graph = Graph(model)

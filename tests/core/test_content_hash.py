@@ -144,6 +144,18 @@ def test_what_parsers_may_read_differently_is_refused(extra: bytes) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_is_also_one_of_onnx_runtimes_own_format_is_refused() -> None:
+    """The mark lies in the text of a field that no ONNX reader minds."""
+    made = model()
+    made.ClearField("ir_version")
+    made.producer_name = "..ORTM" + "." * 10
+    data = bytes(made.SerializeToString())
+    assert data[4:8] == b"ORTM"
+    onnx.load_model_from_string(data)
+    with pytest.raises(VerificationError, match="another format too"):
+        content_from_bytes(data)
+
+
 def test_every_cut_is_refused_or_has_another_hash() -> None:
     data = sealed()
     whole = content_from_bytes(data).sha256

@@ -220,6 +220,16 @@ def test_a_tampered_file_fails_and_loses_its_record(
     assert stored(path) == set()
 
 
+def test_a_file_that_no_parser_takes_loses_its_record_too(bare: Path) -> None:
+    """Weights elsewhere: found before anything else, and no reason to keep an old verdict."""
+    model = tiny_model(MANIFEST)
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    bare.write_bytes(with_entries(model.SerializeToString(), {RECORD_KEY: "{}"}))
+    found = verify(bare)
+    assert "weights in other files" in str(found.failure)
+    assert keep_record(bare, found) == "removed: the file failed"
+
+
 def test_verify_uses_the_bytes_it_read_and_never_the_path_again(
     model_64: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
