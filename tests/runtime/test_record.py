@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import lipdeploy.runtime.session as session_module
@@ -18,6 +19,7 @@ from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.record import record_from_text
 from lipdeploy.runtime.legend import Legend
 from lipdeploy.runtime.model_file import ModelFile, read_model
+from lipdeploy.runtime.onnxruntime_session import open_graph
 from lipdeploy.runtime.session import available_engines, check_level, open_session
 from lipdeploy.runtime.sources import open_source
 from lipdeploy.runtime.stream import Stream, StreamOptions
@@ -203,3 +205,14 @@ def test_inspect_does_not_let_a_file_move_the_cursor(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\nrecord valid" not in out
+
+
+def test_the_engine_is_told_the_format_and_does_not_guess() -> None:
+    """ONNX Runtime takes any bytes with its mark for its own format, ONNX or not."""
+    model = tiny_model(tiny_manifest())
+    model.ClearField("ir_version")
+    model.producer_name = "..ORTM" + "." * 10
+    data = model.SerializeToString() + b"\x08\x0a"
+    with pytest.raises(Exception, match="ORT model verification failed"):
+        onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    open_graph(data, 1)
