@@ -119,7 +119,14 @@ def manifest_from_metadata(metadata: Mapping[str, str], source: str = "the model
         )
     try:
         manifest = _parse(metadata)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise VerificationError(
             f"{source} has broken lipdeploy metadata ({type(error).__name__}: {error}); "
             "export it again"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -11,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from lipdeploy.core.errors import InputError, LipdeployError, VerificationError
-from lipdeploy.core.manifest import Manifest, manifest_from_metadata
+from lipdeploy.core.errors import LipdeployError, VerificationError
+from lipdeploy.core.manifest import Manifest
+from lipdeploy.runtime.model_file import ModelFile, disclaimed
 from lipdeploy.runtime.session import (
     Prediction,
+    Run,
     checked_budgets,
     checked_image,
     prediction_from_outputs,
@@ -31,9 +32,11 @@ class OnnxRuntimeSession:
 
     engine = ENGINE
 
-    def __init__(self, session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, file: ModelFile) -> None:
         self._session: onnxruntime.InferenceSession | None = session
-        self.manifest = manifest
+        self.manifest = file.claimable
+        self.name = file.name
+        self.standing = file.standing
 
     def infer(self, image: npt.NDArray[np.uint8], eps: Sequence[float]) -> Prediction:
         """See `Session.infer`."""
@@ -51,6 +54,10 @@ class OnnxRuntimeSession:
             )
         return prediction_from_outputs(mask, radius, flips)
 
+    def disclaim(self) -> None:
+        """See `Session.disclaim`."""
+        self.manifest = disclaimed(self.manifest)
+
     def close(self) -> None:
         """Release the engine."""
         self._session = None
@@ -67,30 +74,46 @@ class OnnxRuntimeSession:
         self.close()
 
 
-def open_file(path: Path, threads: int) -> OnnxRuntimeSession:
-    """Load a file; see `lipdeploy.runtime.session.open_session` for what it raises."""
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "not there"
-        raise InputError(f"model {path} is {what}; expected an .onnx file of `lipdeploy export`")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads
+def open_model(file: ModelFile, threads: int) -> OnnxRuntimeSession:
+    """See `lipdeploy.runtime.session.Engine.open_model`."""
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = _session(file.data, threads)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types here
         first = str(error).strip().splitlines()[0][:200]
         raise VerificationError(
-            f"model {path} cannot be loaded as ONNX ({first}); export it again"
+            f"model {file.name} cannot be loaded as ONNX ({first}); export it again"
         ) from error
-    metadata = session.get_modelmeta().custom_metadata_map
-    manifest = manifest_from_metadata(metadata, f"model {path}")
-    _check_interface(session, manifest, path)
-    return OnnxRuntimeSession(session, manifest)
+    if session.get_modelmeta().custom_metadata_map != dict(file.content.metadata):
+        raise VerificationError(
+            f"model {file.name}: the engine reads other metadata than the file holds; "
+            "export it again"
+        )
+    _check_interface(session, file.manifest, file.name)
+    return OnnxRuntimeSession(session, file)
 
 
-def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:
+def open_graph(data: bytes, threads: int) -> Run:
+    """See `lipdeploy.runtime.session.Engine.open_graph`."""
+    session = _session(data, threads)
+
+    def run(
+        outputs: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        return [np.asarray(found) for found in session.run(list(outputs), dict(feeds))]
+
+    return run
+
+
+def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    # Left to guess, it runs the FlatBuffers half of a file that is valid in both formats.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest, model: str) -> None:
     size = [1, manifest.height, manifest.width]
     inputs = {
         "image": ("tensor(uint8)", [*size, 3]),
@@ -101,24 +124,24 @@ def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest, 
         "radius": ("tensor(float)", size),
         "flips": ("tensor(float)", [1, manifest.budgets]),
     }
-    _compare("input", session.get_inputs(), inputs, path, exact=True)
-    _compare("output", session.get_outputs(), outputs, path, exact=False)
+    _compare("input", session.get_inputs(), inputs, model, exact=True)
+    _compare("output", session.get_outputs(), outputs, model, exact=False)
 
 
 def _compare(
     kind: str,
     nodes: Sequence[Any],
     expected: dict[str, tuple[str, list[int]]],
-    path: Path,
+    model: str,
     exact: bool,
 ) -> None:
     found = {node.name: (node.type, list(node.shape)) for node in nodes}
     for name, wanted in expected.items():
         if found.get(name) != wanted:
             raise VerificationError(
-                f"model {path}: {kind} {name!r} is {found.get(name, 'missing')}, "
+                f"model {model}: {kind} {name!r} is {found.get(name, 'missing')}, "
                 f"its metadata promises {wanted}; export it again"
             )
     if exact and len(found) != len(expected):
         extra = ", ".join(sorted(set(found) - set(expected)))
-        raise VerificationError(f"model {path} has unknown {kind}s: {extra}; export it again")
+        raise VerificationError(f"model {model} has unknown {kind}s: {extra}; export it again")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.manifest import Manifest
+from lipdeploy.core.record import Standing
+from lipdeploy.runtime.model_file import ModelFile, read_model
 
 _ENGINES = {"onnxruntime": "lipdeploy.runtime.onnxruntime_session"}
+
+Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
+"""Names of outputs and arrays by name of input, to the outputs."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,15 @@ class Session(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """What the model file says of itself."""
+        """What the model file says of itself; the level is `none` without a valid record."""
+
+    @property
+    def name(self) -> str:
+        """The file that was opened, for messages."""
+
+    @property
+    def standing(self) -> Standing:
+        """Whether a verification record vouches for the file."""
 
     @property
     def engine(self) -> str:
@@ -51,6 +65,9 @@ class Session(Protocol):
         Raises:
             InputError: wrong shape or type, or a budget that is negative or not finite.
         """
+
+    def disclaim(self) -> None:
+        """Set the level to `none`: from now on nothing is claimed."""
 
     def close(self) -> None:
         """Release the engine; further calls of `infer` fail."""
@@ -65,8 +82,47 @@ class Session(Protocol):
     ) -> None: ...
 
 
+class Engine(Protocol):
+    """What the module of an engine offers; both take bytes, so that no path is opened twice."""
+
+    ENGINE: str
+
+    def open_model(self, file: ModelFile, threads: int) -> Session:
+        """Load a lipdeploy model.
+
+        Raises:
+            VerificationError: the engine cannot load it, or reads it otherwise than it is.
+        """
+
+    def open_graph(self, data: bytes, threads: int) -> Run:
+        """Load any ONNX model, for tests of the engine itself; raises whatever the engine does."""
+
+
+def available_engines() -> tuple[str, ...]:
+    """The engines that are known and installed here."""
+    return tuple(name for name in _ENGINES if importlib.util.find_spec(name) is not None)
+
+
+def engine_module(name: str) -> Engine:
+    """The module of an engine.
+
+    Raises:
+        ArtefactError: the engine is unknown or not installed.
+    """
+    if name not in _ENGINES:
+        raise ArtefactError(f"engine {name!r} is not available; available: {', '.join(_ENGINES)}")
+    try:
+        module: Any = importlib.import_module(_ENGINES[name])
+    except ImportError as error:
+        raise ArtefactError(f"engine {name!r} cannot be loaded ({error}); install it") from error
+    found: Engine = module
+    return found
+
+
 def open_session(path: Path, engine: str = "onnxruntime", threads: int = 0) -> Session:
-    """Load a model file into an engine.
+    """Load a model file into an engine; claims nothing where no valid record vouches for the file.
+
+    The file is read once: what is hashed is what the engine gets.
 
     Args:
         path: an `.onnx` file written by `lipdeploy export`.
@@ -78,29 +134,57 @@ def open_session(path: Path, engine: str = "onnxruntime", threads: int = 0) -> S
         InputError: the file is missing or `threads` is negative.
         VerificationError: the file is no lipdeploy model, or not what it says.
     """
-    if engine not in _ENGINES:
-        raise ArtefactError(f"engine {engine!r} is not available; available: {', '.join(_ENGINES)}")
+    module = engine_module(engine)
     if threads < 0:
         raise InputError(f"threads is {threads}; expected 0 (the engine chooses) or more")
-    try:
-        module = importlib.import_module(_ENGINES[engine])
-    except ImportError as error:
-        raise ArtefactError(f"engine {engine!r} cannot be loaded ({error}); install it") from error
-    session: Session = module.open_file(Path(path), threads)
-    return session
+    return module.open_model(read_model(Path(path)), threads)
 
 
-def check_level(session: Session, unverified: bool) -> None:
-    """Refuse a model that nothing is known of.
+def check_level(session: Session, unverified: bool, trust: Sequence[Path] = ()) -> None:
+    """Refuse a model that nothing is known of; with `unverified`, run it without any claim.
+
+    Args:
+        session: what was opened.
+        unverified: accept any model, and claim nothing whatever it says.
+        trust: public keys, one of which must have signed the record; none: signatures are ignored.
 
     Raises:
-        VerificationError: its level is `none` and `unverified` is not set.
+        InputError: `trust` together with `unverified`, or a key that cannot be used.
+        VerificationError: no valid record, level `none`, or not signed by a trusted key.
     """
-    if session.manifest.numerics.level == "none" and not unverified:
+    if unverified:
+        if trust:
+            raise InputError("--trust and --unverified exclude each other; leave one out")
+        session.disclaim()
+        return
+    name = session.name
+    if not session.standing.valid:
         raise VerificationError(
-            "the model is not verified (level none); export it with verification, "
+            f"model {name} {session.standing.doubt}; run `lipdeploy verify {name}`, "
             "or pass --unverified to run it without any claim"
         )
+    if session.manifest.numerics.level == "none":
+        raise VerificationError(
+            f"model {name} is verified at level none only; export it with 1,000 frames or more, "
+            "or pass --unverified to run it without any claim"
+        )
+    if trust:
+        check_trust(session.standing, name, trust)
+
+
+def check_trust(standing: Standing, name: str, trust: Sequence[Path]) -> Path:
+    """The trusted key that signed the record.
+
+    Raises:
+        InputError: a key that cannot be used.
+        VerificationError: not signed, or by nobody trusted.
+    """
+    from lipdeploy.runtime.ed25519 import check_signed
+
+    try:
+        return check_signed(standing, trust)
+    except VerificationError as error:
+        raise VerificationError(f"model {name} {error}") from error
 
 
 def checked_image(image: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.uint8]:

@@ -42,7 +42,7 @@ class StreamOptions:
         max_frames: end after so many frames were processed; None for all.
         max_staleness_s: oldest acceptable live frame.
         stall_s: a live source that delivers nothing for so long is lost.
-        unverified: run a model of level `none`, claiming nothing.
+        unverified: run any model, claiming nothing.
         show: what the overlay shows.
     """
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy.core.errors import VerificationError
+from lipdeploy.runtime.model_file import read_bytes
 
 
 class Graph:
@@ -77,14 +78,21 @@ def load_model(path: Path) -> onnx.ModelProto:
         InputError: there is no such file.
         VerificationError: the file is not ONNX, or keeps weights elsewhere.
     """
-    if not path.is_file():
-        raise InputError(f"model {path} is not a file; expected an .onnx of `lipdeploy export`")
+    return model_from_bytes(read_bytes(path), str(path))
+
+
+def model_from_bytes(data: bytes, name: str) -> onnx.ModelProto:
+    """Parse an ONNX file with all its weights inside.
+
+    Raises:
+        VerificationError: the file is not ONNX, or keeps weights elsewhere.
+    """
     try:
-        model = onnx.load_model(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types differ between versions
-        raise VerificationError(f"{path} is not an ONNX file ({type(error).__name__})") from error
+        raise VerificationError(f"{name} is not an ONNX file ({type(error).__name__})") from error
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
-        raise VerificationError(f"{path} keeps weights in other files; expected all inside")
+        raise VerificationError(f"{name} keeps weights in other files; expected all inside")
     return model
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.samples.scene import render
+from lipdeploy.samples.scene import SMALLEST, render
 
 Frame = npt.NDArray[np.uint8]
 Logits = Callable[[Frame], npt.NDArray[np.floating]]
@@ -72,6 +72,8 @@ def synthetic_frames(count: int, height: int, width: int, seed: int = 0) -> Iter
 
 
 def _scene(rng: np.random.Generator, height: int, width: int) -> Frame:
+    if min(height, width) < SMALLEST:  # below, a scene has nothing to show
+        return _smooth(rng, height, width)
     return render(int(rng.integers(2**31)), float(rng.uniform(0, 20)), height, width).image
 
 

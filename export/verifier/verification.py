@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnx import TensorProto
 
-from lipdeploy.core.certificate import count_flips
-from lipdeploy.core.errors import InputError, VerificationError
+from lipdeploy import __version__
+from lipdeploy.core.content_hash import content_from_bytes
+from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.figures import at_most
-from lipdeploy.core.manifest import LayerBound, Manifest, manifest_from_metadata
-from lipdeploy.core.radius import margin_from_logits, radius_from_margin
+from lipdeploy.core.manifest import LayerBound, Manifest
+from lipdeploy.core.record import Record
 from lipdeploy.export.opset import IR_VERSION, OPSET
-from lipdeploy.export.verifier.graph import Graph, load_model, weights_sha256
+from lipdeploy.export.verifier.execution import EngineError, Plan, check_execution
+from lipdeploy.export.verifier.foreign import foreign_bound
+from lipdeploy.export.verifier.graph import Graph, model_from_bytes, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
 from lipdeploy.export.verifier.lipschitz import graph_bound
-from lipdeploy.export.verifier.parity import (
-    STATISTICAL_FRAMES,
-    Frame,
-    statistical_slack,
-    synthetic_frames,
-)
-from lipdeploy.export.verifier.replay import Replay
-from lipdeploy.runtime.session import Session, open_session
-
-BUDGET_SPACING = 0.1  # budgets of the differential test of `flips`
+from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, statistical_slack
+from lipdeploy.export.verifier.tightness import tightness
+from lipdeploy.runtime.model_file import ModelFile, model_file, read_bytes
 
 
 @dataclass
 class Verification:
-    """Findings about one file; `failure` names the first check that did not hold."""
+    """Findings about one file; `failure` names the first check that did not hold.
+
+    Attributes:
+        model: the file.
+        content_sha256: of the content that was checked; empty where it has none.
+        lipschitz: computed from the stored weights.
+        declared: L of the metadata.
+        level: of the metadata.
+        slack: D of the metadata.
+        layers: bound of every linear layer.
+        tightness: of each layer where asked for: bound over a lower estimate of the norm.
+        checks: what held, in order.
+        errors: of every engine on every kind of frame.
+        record: what may be written into the file; None unless every check held.
+        foreign_bound: L of a graph without a lipdeploy head, for information.
+        failure: why the file failed.
+    """
 
     model: str
+    content_sha256: str = ""
     lipschitz: float = float("nan")
     declared: float = float("nan")
     level: str = "none"
+    slack: float = float("nan")
     layers: tuple[LayerBound, ...] = ()
+    tightness: tuple[float | None, ...] = ()
     checks: list[str] = field(default_factory=list)
+    errors: tuple[EngineError, ...] = ()
+    record: Record | None = None
+    foreign_bound: float | None = None
     failure: str | None = None
 
     @property
@@ -49,57 +68,99 @@ class Verification:
         return self.failure is None
 
 
-def verify(path: Path, frames: int = 12) -> Verification:
+def verify(
+    path: Path, frames: int = 12, images: Sequence[Frame] = (), tight: bool = False
+) -> Verification:
     """Check a file: structure, head, Lipschitz bound, hash, and parity with float64.
 
-    Never raises for a bad model: the finding is in `failure`.
+    The file is read once: graph, hash and engine see the same bytes. Nothing is written. Never
+    raises for a bad model: the finding is in `failure`.
+
+    Args:
+        path: the file.
+        frames: synthetic frames for parity; the attack on rounding tries twice as many.
+        images: calibration frames of the network's size.
+        tight: also find out how tight the bound of each layer is.
 
     Raises:
+        ArtefactError: an engine that cannot be loaded.
         InputError: there is no such file.
     """
     found = Verification(str(path))
+    data = read_bytes(path)
     try:
-        _verify(path, frames, found)
-    except InputError as error:
-        if not path.is_file():
-            raise
-        found.failure = str(error)
-    except VerificationError as error:
+        _verify(data, Plan(frames, images), tight, found)
+    except ArtefactError:
+        raise
+    except (InputError, VerificationError) as error:
         found.failure = str(error)
     except Exception as error:  # a hostile file must end as a finding, whatever it breaks
         found.failure = f"the file cannot be checked ({type(error).__name__}: {error})"
     return found
 
 
-def _verify(path: Path, frames: int, found: Verification) -> None:
-    model = load_model(path)
-    metadata = {p.key: p.value for p in model.metadata_props}
-    manifest = manifest_from_metadata(metadata, str(path))
-    found.declared, found.level = manifest.lipschitz, manifest.numerics.level
-    check_container(model)
+def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
+    found.content_sha256 = content_from_bytes(data).sha256
+    model = model_from_bytes(data, found.model)
+    if not any(p.key == "lipdeploy.schema" for p in model.metadata_props):
+        found.foreign_bound = foreign_bound(model)
+    file = model_file(data, found.model)
+    manifest, numerics = file.manifest, file.manifest.numerics
+    found.declared, found.level, found.slack = manifest.lipschitz, numerics.level, numerics.slack
+    check_container(model, file)
     graph = Graph(model)
     check_interface(graph, manifest)
     found.checks.append("interface: image, eps to mask, radius, flips")
     check_head(graph, manifest)
     found.checks.append(f"head: the {manifest.head} head of the contract, node by node")
-    bound = graph_bound(graph)
-    found.lipschitz, found.layers = bound.lipschitz, bound.layers
-    if not bound.lipschitz <= manifest.lipschitz:
-        raise VerificationError(_worst_layer(manifest, bound.lipschitz, bound.layers))
-    found.checks.append(f"bound: L <= {at_most(bound.lipschitz, 8)} from the stored weights")
+    _check_bound(graph, manifest, tight, found)
     if weights_sha256(model.graph.initializer) != manifest.weights_sha256:
         raise VerificationError("the weights do not have the hash of the metadata; export again")
     found.checks.append("hash: weights as recorded")
     check_numerics(manifest)
-    found.checks.append(f"level: {manifest.numerics.level}, evidence as declared by the file")
-    largest = check_execution(path, graph, manifest, frames)
-    found.checks.append(
-        f"parity: radius and flips never above float64 on {frames} frames, "
-        f"largest excess of a margin {largest:.2e} of slack 2 x {manifest.numerics.slack:.2e}"
+    found.checks.append(f"level: {numerics.level}, evidence as declared by the file")
+    found.errors = check_execution(file, graph, plan)
+    found.checks.append("head alone: ties, zeros and huge logits as in float64")
+    found.checks.append("parity: " + _parity(found.errors, numerics.slack))
+    found.record = _record(file, found)
+
+
+def _check_bound(graph: Graph, manifest: Manifest, tight: bool, found: Verification) -> None:
+    bound = graph_bound(graph)
+    found.lipschitz, found.layers = bound.lipschitz, bound.layers
+    if tight:
+        found.tightness = tightness(graph, bound.layers)
+    if not bound.lipschitz <= manifest.lipschitz:
+        raise VerificationError(_worst_layer(manifest, bound.lipschitz, bound.layers))
+    found.checks.append(f"bound: L <= {at_most(bound.lipschitz, 8)} from the stored weights")
+
+
+def _parity(errors: Sequence[EngineError], slack: float) -> str:
+    total = sum(row.frames for row in errors)
+    largest = max(row.largest for row in errors)
+    return (
+        f"radius and flips never above float64 on {total} frames, largest error of a logit "
+        f"difference {largest:.2e}, slack {slack:.2e}"
     )
 
 
-def check_container(model: onnx.ModelProto) -> None:
+def _record(file: ModelFile, found: Verification) -> Record:
+    now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+    numerics = file.manifest.numerics
+    return Record(
+        content_sha256=file.content.sha256,
+        lipschitz=file.manifest.lipschitz,
+        level=numerics.level,
+        slack=numerics.slack,
+        checks=tuple(check.partition(":")[0] for check in found.checks),
+        frames=sum(row.frames for row in found.errors),
+        engines=tuple(dict.fromkeys(row.engine for row in found.errors)),
+        lipdeploy=__version__,
+        time=now,
+    )
+
+
+def check_container(model: onnx.ModelProto, file: ModelFile) -> None:
     """Refuse parts of an ONNX file that no lipdeploy model has and that engines read differently.
 
     Raises:
@@ -109,6 +170,7 @@ def check_container(model: onnx.ModelProto) -> None:
     unexpected = {
         "functions": len(model.functions),
         "training_info": len(model.training_info),
+        "device configurations": len(getattr(model, "configuration", ())),
         "sparse initializers": len(model.graph.sparse_initializer),
         "overloaded nodes": sum(bool(node.overload) for node in model.graph.node),
         "outputs of one name": len(outputs) - len(set(outputs)),
@@ -116,6 +178,8 @@ def check_container(model: onnx.ModelProto) -> None:
     for part, count in unexpected.items():
         if count:
             raise VerificationError(f"the file has {count} {part}; a lipdeploy model has none")
+    if {p.key: p.value for p in model.metadata_props} != dict(file.content.metadata):
+        raise VerificationError("two readings of the file's metadata differ; export it again")
     opsets = {(o.domain, o.version) for o in model.opset_import}
     if opsets != {("", OPSET)} or model.ir_version > IR_VERSION:
         raise VerificationError(
@@ -200,40 +264,3 @@ def check_interface(graph: Graph, manifest: Manifest) -> None:
 def _type(info: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
     tensor = info.type.tensor_type
     return tensor.elem_type, tuple(d.dim_value for d in tensor.shape.dim)
-
-
-def check_execution(path: Path, graph: Graph, manifest: Manifest, frames: int) -> float:
-    """Run the file and compare with float64; returns the largest excess of a margin over float64.
-
-    Raises:
-        VerificationError: a radius above float64, a flip count below it, or another mask where
-            the margin is clear.
-    """
-    replay = Replay(graph)
-    worst = 0.0
-    with open_session(path) as session:
-        for frame in synthetic_frames(frames, manifest.height, manifest.width, seed=7):
-            worst = max(worst, _compare(session, replay, manifest, frame))
-    return worst
-
-
-def _compare(session: Session, replay: Replay, manifest: Manifest, frame: Frame) -> float:
-    logits = replay(frame)
-    margin, slack = margin_from_logits(logits), manifest.numerics.slack
-    radius = radius_from_margin(margin, manifest.lipschitz)
-    budgets = BUDGET_SPACING * np.arange(1, manifest.budgets + 1)
-    result = session.infer(frame, budgets.tolist())
-    above = result.radius > radius
-    if above.any():
-        place = tuple(int(i) for i in np.argwhere(above)[0])
-        raise VerificationError(
-            f"radius {result.radius[place]} at pixel {place} is above float64 {radius[place]}"
-        )
-    if (result.flips < count_flips(radius, budgets)).any():
-        raise VerificationError(
-            f"flips {result.flips} are below float64 {count_flips(radius, budgets)}"
-        )
-    if ((result.mask != logits.argmax(0)) & (margin > 2 * slack)).any():
-        raise VerificationError("mask differs from float64 where the margin exceeds the slack")
-    executed = result.radius.astype(np.float64) * np.sqrt(2.0) * manifest.lipschitz + 2 * slack
-    return float(np.max((executed - margin)[result.radius > 0], initial=0.0))

@@ -72,7 +72,13 @@ class Job:
         return Record(task.index, task.name, certificates)
 
     def lines(self, session: Session, progress: Callable[[int], object]) -> Iterator[str]:
-        """The lines of the spool, one image after the other."""
+        """The lines of the spool, one image after the other.
+
+        Raises:
+            InputError: the session is of another model than the header names.
+        """
+        if session.manifest != self.header.manifest:
+            raise InputError(f"{session.name} changed since the run began; run it again")
         for task in self.tasks:
             yield self.certify(session, task).to_line()
             progress(1)

@@ -19,7 +19,7 @@ from lipdeploy.core import errors
 from lipdeploy.core.dataset import Pair
 from lipdeploy.core.errors import InputError, LipdeployError
 from lipdeploy.runtime.evaluation.job import Job, Task
-from lipdeploy.runtime.session import Session, open_session
+from lipdeploy.runtime.session import Session, check_level, open_session
 
 OBJECT_STORE_BYTES = 128 * 2**20  # of a cluster of our own; it only ever holds records
 IMAGES_PER_BLOCK = 16
@@ -28,10 +28,12 @@ CONNECT_SECONDS = 10.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 Batch = Mapping[str, Any]
+Terms = tuple[bool, tuple[Path, ...]]
 
 
 def ray_lines(
     model: Path,
+    terms: Terms,
     job: Job,
     workers: int,
     threads: int,
@@ -45,6 +47,7 @@ def ray_lines(
 
     Args:
         model: the model file.
+        terms: `unverified` and `trust` of `check_level`.
         job: what to do.
         workers: actors, each one CPU of the cluster.
         threads: of one inference.
@@ -64,7 +67,7 @@ def ray_lines(
         return
     try:
         with _cluster(address, workers):
-            for row in _rows(model, job, items, workers, threads):
+            for row in _rows(model, terms, job, items, workers, threads):
                 _raise_error_of(row)
                 yield row["record"]
                 progress(1)
@@ -114,6 +117,7 @@ def _check_reachable(address: str) -> None:
 
 def _rows(
     model: Path,
+    terms: Terms,
     job: Job,
     items: list[dict[str, Any]],
     workers: int,
@@ -128,7 +132,7 @@ def _rows(
     images = ray.data.from_items(items, override_num_blocks=blocks)
     records = images.map_batches(
         Certifier,
-        fn_constructor_args=(model.resolve(), without_tasks, threads),
+        fn_constructor_args=(model.resolve(), terms, without_tasks, threads),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
@@ -139,8 +143,8 @@ def _rows(
 class Certifier:
     """One worker: a session, and the records of the images it is given."""
 
-    def __init__(self, model: Path, job: Job, threads: int) -> None:
-        self._model, self._job, self._threads = model, job, threads
+    def __init__(self, model: Path, terms: Terms, job: Job, threads: int) -> None:
+        self._model, self._terms, self._job, self._threads = model, terms, job, threads
         self._session: Session | None = None
 
     def __call__(self, batch: Batch) -> Iterator[dict[str, list[str]]]:
@@ -157,6 +161,7 @@ class Certifier:
     def _line(self, task: Task) -> str:
         if self._session is None:
             self._session = open_session(self._model, threads=self._threads)
+            check_level(self._session, *self._terms)
             if self._session.manifest != self._job.header.manifest:
                 raise InputError(f"{self._model} is another file on a worker; copy it everywhere")
         return self._job.certify(self._session, task).to_line()

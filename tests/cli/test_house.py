@@ -199,6 +199,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         ("fake", "matplotlib.pyplot", "lipdeploy[train]"),
         ("fake", "cv2", "lipdeploy"),
         ("certify", "ray.data", "lipdeploy[ray]"),
+        ("stream", "cryptography.exceptions", "lipdeploy[sign]"),
     ],
 )
 def test_a_missing_package_names_the_extra(
@@ -248,7 +249,7 @@ def test_device_rooms_import_without_torch_and_onnx(room: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ("certify", "demo", "stream") if name in PRESENT]
+    "name", [name for name in ("certify", "demo", "stream", "inspect") if name in PRESENT]
 )
 def test_device_commands_load_without_torch_and_onnx(name: str) -> None:
     done = python(BLOCK + RUN_MAIN, name, "--help")

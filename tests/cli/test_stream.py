@@ -16,7 +16,6 @@ from types import ModuleType
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 
 from lipdeploy.cli import main
@@ -44,8 +43,7 @@ def model(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIPDEPLOY_DEBUG", raising=False)
     path = tmp_path / "tiny.onnx"
-    onnx.save(tiny.tiny_model(tiny.tiny_manifest()), path)
-    return str(path)
+    return str(tiny.save_tiny(path, tiny.tiny_manifest()))
 
 
 def recorded(path: Path, frames: int = 60) -> Path:
@@ -156,7 +154,7 @@ def test_truncated_video_leaves_a_playable_recording(
 
 
 def test_unverified(tiny: ModuleType, model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    onnx.save(tiny.tiny_model(tiny.tiny_manifest(level="none")), model)
+    tiny.save_tiny(Path(model), tiny.tiny_manifest(level="none"))
     args = ["stream", "--model", model, "--source", SCENE, "--sink", "null"]
     assert main(args) == 3
     assert "--unverified" in capsys.readouterr().err

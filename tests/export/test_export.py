@@ -133,7 +133,7 @@ class Skewed(Replay):
     ("module", "message"),
     [
         ("exporter", "folding changed a logit"),
-        ("verifier.verification", "is above float64"),
+        ("verifier.execution", "is above float64"),
     ],
 )
 def test_command_fails_with_three_when_parity_fails(

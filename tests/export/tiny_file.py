@@ -12,12 +12,12 @@ from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
 
-SIDE = 32
+SIDE = 8
 SLACK = 1e-4
 
 
 def tiny_file(head: str = "threshold") -> onnx.ModelProto:
-    """A model of level `statistical` that `verify` passes; two classes, 32x32 pixels."""
+    """A model of level `statistical` that `verify` passes; two classes, 8x8 pixels."""
     trunk = _trunk()
     draft = _manifest(head, graph_bound(Graph(trunk)).lipschitz, "")
     named = _manifest(head, draft.lipschitz, hashed(assembled(trunk, draft, Description())))

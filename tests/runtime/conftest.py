@@ -20,8 +20,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lipdeploy.core.content_hash import RECORD_KEY, content_from_bytes, with_entries
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
+from lipdeploy.core.record import Record
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sources.decoder import quiet_opencv
 
@@ -103,22 +105,39 @@ def tiny_model(
     return model
 
 
+def tiny_record(data: bytes, manifest: Manifest) -> Record:
+    """The record of a verification that passed, for tests of what runs afterwards."""
+    numerics = manifest.numerics
+    return Record(
+        content_from_bytes(data).sha256,
+        manifest.lipschitz,
+        numerics.level,
+        numerics.slack,
+        ("bound",),
+        1,
+        ("test engine",),
+        "0",
+        "2026-01-01T00:00:00+00:00",
+    )
+
+
+def save_tiny(path: Path, manifest: Manifest, **fields: Any) -> Path:
+    """A tiny model with a valid record."""
+    data = tiny_model(manifest, **fields).SerializeToString()
+    path.write_bytes(with_entries(data, {RECORD_KEY: tiny_record(data, manifest).to_text()}))
+    return path
+
+
 @pytest.fixture
 def model_path(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.onnx"
-    onnx.save(tiny_model(tiny_manifest()), path)
-    return path
+    return save_tiny(tmp_path / "tiny.onnx", tiny_manifest())
 
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str = "made.onnx", **fields: Any) -> Path:
-        size = fields.pop("size", None)
-        metadata = fields.pop("metadata", None)
-        scale = fields.pop("scale", 1.0)
-        path = tmp_path / name
-        onnx.save(tiny_model(tiny_manifest(**fields), metadata, size, scale), path)
-        return path
+        lies = {key: fields.pop(key) for key in ("size", "metadata", "scale") if key in fields}
+        return save_tiny(tmp_path / name, tiny_manifest(**fields), **lies)
 
     return make
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 
 from lipdeploy.cli import main
-from tests.runtime.conftest import CLASSES, tiny_manifest, tiny_model
+from tests.runtime.conftest import CLASSES, save_tiny, tiny_manifest
 
 SIDE = 16
 FILES = ("metrics.json", "per_image.csv", "curve.csv")
@@ -37,9 +36,7 @@ def write_data(folder: Path, count: int = 3) -> Path:
 
 def write_model(folder: Path, name: str = "tiny.onnx", **fields: Any) -> Path:
     """The tiny model at 16x16."""
-    path = folder / name
-    onnx.save_model(tiny_model(tiny_manifest(SIDE, SIDE, **fields)), str(path))
-    return path
+    return save_tiny(folder / name, tiny_manifest(SIDE, SIDE, **fields))
 
 
 def certify(folder: Path, name: str, *args: str) -> int:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 
 from lipdeploy.cli import main
-from tests.runtime.conftest import CLASSES, tiny_manifest, tiny_model
+from tests.runtime.conftest import CLASSES, save_tiny, tiny_manifest
 
 EPS = (0.05, 0.4)
 
@@ -38,9 +37,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.onnx"
-    onnx.save_model(tiny_model(tiny_manifest(16, 16)), str(path))
-    return path
+    return save_tiny(tmp_path / "tiny.onnx", tiny_manifest(16, 16))
 
 
 def flips(radii: np.ndarray, eps: float) -> int:
@@ -112,8 +109,7 @@ def test_budgets_out_of_range(
 
 
 def test_level_none_is_refused(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "none.onnx"
-    onnx.save_model(tiny_model(tiny_manifest(16, 16, level="none")), str(path))
+    path = save_tiny(tmp_path / "none.onnx", tiny_manifest(16, 16, level="none"))
     args = ["certify", str(path), "--data", str(data), "--project", str(tmp_path)]
     assert main(args) == 3
     assert main([*args, "--unverified"]) == 0

@@ -13,6 +13,8 @@ from lipdeploy.runtime.evaluation.questions import Questions
 from tests.runtime.conftest import CLASSES, tiny_manifest
 from tests.runtime.labelled import SIDE, certify, write_data, write_model, written
 
+TERMS = (False, ())  # a valid record, no signature asked for
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,13 +41,13 @@ def test_a_worker_hands_on_what_went_wrong(folder: Path) -> None:
     manifest, dataset = tiny_manifest(SIDE, SIDE), load_dataset(folder / "data.yaml")
     job = make_job(manifest, dataset, "val", Questions(CLASSES, (0.1,)))
     (folder / "images/val/3.png").write_bytes(b"no image")
-    worker = ray_job.Certifier(folder / "tiny.onnx", job, 1)
+    worker = ray_job.Certifier(folder / "tiny.onnx", TERMS, job, 1)
     files = [str(task.pair.image) for task in job.tasks]
     masks = [str(task.pair.mask) for task in job.tasks]
     rows = list(worker({"index": range(5), "name": files, "image": files, "mask": masks}))
     assert [row["kind"] for row in rows] == [[""], [""], [""], ["InputError"], [""]]
     assert "3.png cannot be decoded" in rows[3]["message"][0]
-    other = ray_job.Certifier(write_model(folder, "other.onnx", level="bounded"), job, 1)
+    other = ray_job.Certifier(write_model(folder, "other.onnx", level="bounded"), TERMS, job, 1)
     row = next(other({"index": [0], "name": files, "image": files, "mask": masks}))
     assert "is another file on a worker" in row["message"][0]
 

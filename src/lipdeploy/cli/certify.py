@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from lipdeploy.cli.certify_run import Flags, compute, prepare
 from lipdeploy.cli.certify_tables import METRICS, tables
+from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import LEVEL_MEANING
 from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR
@@ -91,7 +92,8 @@ WITH_MERGE = {"merging", "metrics", "project", "name"}
 )
 @click.option("--project", type=click.Path(path_type=Path), default=Path("runs/certify"))
 @click.option("--name", default="exp", show_default=True, help="Run folder under --project.")
-@click.option("--unverified", is_flag=True, help="Run a model of level none.")
+@UNVERIFIED
+@TRUST
 def command(metrics: tuple[str, ...], merging: bool, project: Path, name: str, **run: Any) -> int:
     """Certify a model file on a labelled split."""
     folder = project / name

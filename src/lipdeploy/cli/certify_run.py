@@ -17,7 +17,7 @@ from lipdeploy.runtime.evaluation.questions import Questions
 from lipdeploy.runtime.evaluation.roi import load_roi
 from lipdeploy.runtime.evaluation.shards import parse_shard
 from lipdeploy.runtime.evaluation.spool import Spool, write_spool
-from lipdeploy.runtime.session import check_level, checked_eps, open_session
+from lipdeploy.runtime.session import Session, check_level, checked_eps, open_session
 
 Progress = Callable[[int], object]
 
@@ -40,12 +40,23 @@ class Flags:
     workers: int
     threads: int | None
     unverified: bool
+    trust: tuple[Path, ...]
 
     def questions(self, class_names: tuple[str, ...]) -> Questions:
         """Budgets ascending, everything once."""
         eps = tuple(sorted({checked_eps(value) for value in self.eps}))
         accuracy, fnr = (tuple(dict.fromkeys(g)) for g in (self.gammas_accuracy, self.gammas_fnr))
         return Questions(class_names, eps, accuracy, fnr)
+
+    def open(self) -> Session:
+        """The model, admitted on the terms that the user set.
+
+        Raises:
+            LipdeployError: the file cannot be used, or claims more than it has shown.
+        """
+        session = open_session(self.model, threads=self.threads or 0)
+        check_level(session, self.unverified, self.trust)
+        return session
 
 
 def prepare(flags: Flags) -> Job:
@@ -56,8 +67,7 @@ def prepare(flags: Flags) -> Job:
     """
     dataset = load_dataset(flags.data)
     shard = parse_shard(flags.shard) if flags.shard else (1, 1)
-    with open_session(flags.model) as session:
-        check_level(session, flags.unverified)
+    with flags.open() as session:
         manifest = session.manifest
     roi = load_roi(flags.roi, manifest.height, manifest.width) if flags.roi else None
     questions = flags.questions(manifest.class_names)
@@ -73,7 +83,7 @@ def compute(flags: Flags, job: Job, path: Path) -> Spool:
         progress = stack.enter_context(bar).update
         spool = write_spool(path, job.header, lines(flags, job, progress, stack))
     if flags.pictures:
-        with open_session(flags.model, threads=flags.threads or 0) as session:
+        with flags.open() as session:
             write_pages(session, job, flags.pictures, path.parent)
     return spool
 
@@ -81,7 +91,7 @@ def compute(flags: Flags, job: Job, path: Path) -> Spool:
 def _lines_here(
     flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
 ) -> Iterator[str]:
-    session = stack.enter_context(open_session(flags.model, threads=flags.threads or 0))
+    session = stack.enter_context(flags.open())
     return job.lines(session, progress)
 
 
@@ -91,5 +101,6 @@ def _lines_on_ray(
     from lipdeploy.runtime.evaluation.ray_job import ray_lines
 
     threads = flags.threads or 1
-    lines = ray_lines(flags.model, job, flags.workers, threads, progress, flags.ray_address)
+    terms = (flags.unverified, tuple(key.resolve() for key in flags.trust))
+    lines = ray_lines(flags.model, terms, job, flags.workers, threads, progress, flags.ray_address)
     return stack.enter_context(contextlib.closing(lines))

@@ -8,6 +8,7 @@ import click
 import cv2
 
 from lipdeploy.cli.stream import bundled, run_stream, write_summary
+from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.runtime.sources.decoder import Decoder
 from lipdeploy.runtime.stream import StreamOptions, check_options
 
@@ -38,13 +39,22 @@ Example:
     help="Folder of the results; written over.",
 )
 @click.option("--max-frames", type=int, help="End after so many frames.")
-def command(eps: float, project: Path, max_frames: int | None) -> None:
+@UNVERIFIED
+@TRUST
+def command(
+    eps: float,
+    project: Path,
+    max_frames: int | None,
+    unverified: bool,
+    trust: tuple[Path, ...],
+) -> None:
     """Stream the bundled clip through the bundled model; write the overlay and a summary."""
-    options = StreamOptions(eps=eps, max_frames=max_frames)
+    options = StreamOptions(eps=eps, max_frames=max_frames, unverified=unverified)
     check_options(options)
     clip = bundled(BUNDLED_CLIP)
     video = project / "overlay.mp4"
-    report = run_stream(None, str(clip), (str(video), f"jsonl:{project / 'frames.jsonl'}"), options)
+    sinks = (str(video), f"jsonl:{project / 'frames.jsonl'}")
+    report = run_stream(None, str(clip), sinks, options, trust=trust)
     write_summary(report, project)
     still = project / "overlay.png"
     _save_still(video, still, report.shown // 2)

@@ -19,6 +19,7 @@ REQUIREMENTS = {
     "lipdeploy[train]": ("torch", "tqdm", "matplotlib"),
     "lipdeploy[certify]": ("matplotlib",),
     "lipdeploy[ray]": ("ray", "pyarrow", "pandas"),
+    "lipdeploy[sign]": ("cryptography",),
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.report import StreamReport
@@ -104,7 +105,8 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, n
     show_default=True,
     help="Oldest acceptable live frame, in seconds.",
 )
-@click.option("--unverified", is_flag=True, help="Run a model of level none, claiming nothing.")
+@UNVERIFIED
+@TRUST
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     source: str,
@@ -121,6 +123,7 @@ def command(
     threads: int,
     max_staleness: float,
     unverified: bool,
+    trust: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Segment a video source and show which regions no perturbation within eps can change.
@@ -139,7 +142,7 @@ def command(
     folder = project / name if save and not sinks else None
     if folder is not None:
         sinks = (str(folder / "overlay.mp4"), f"jsonl:{folder / 'frames.jsonl'}")
-    report = run_stream(model, source, sinks or ("null",), options, engine, threads, as_json)
+    report = run_stream(model, source, sinks or ("null",), options, engine, threads, as_json, trust)
     if folder is not None:
         write_summary(report, folder)
 
@@ -158,6 +161,7 @@ def run_stream(
     engine: str = "onnxruntime",
     threads: int = 0,
     as_json: bool = False,
+    trust: Sequence[Path] = (),
 ) -> StreamReport:
     """Open everything, stream to the end or Ctrl-C; print the summary, also after a failure."""
     check_not_overwritten(source, sinks)
@@ -165,7 +169,7 @@ def run_stream(
         session = stack.enter_context(
             open_session(model or bundled(BUNDLED_MODEL), engine, threads)
         )
-        check_level(session, options.unverified)
+        check_level(session, options.unverified, trust)
         opened = open_source(source)
         stack.callback(opened.close)
         click.echo(f"Source: {opened.describe()}", err=as_json)

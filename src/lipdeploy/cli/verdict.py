@@ -1,4 +1,4 @@
-"""How a verification is told: a table of layers and one line."""
+"""How a verification is told: a table of layers, one of engines, and one line."""
 
 from __future__ import annotations
 
@@ -6,23 +6,46 @@ from collections.abc import Sequence
 
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound
+from lipdeploy.export.verifier.execution import EngineError
 from lipdeploy.export.verifier.verification import Verification
 
 
-def layer_table(layers: Sequence[LayerBound], lipschitz: float) -> str:
+def layer_table(
+    layers: Sequence[LayerBound], lipschitz: float, tightness: Sequence[float | None] = ()
+) -> str:
     """One line a linear layer with its bound and the running product.
 
     The product is that of a chain; the graph's bound below it accounts for parallel branches.
     """
     width = max((len(layer.name) for layer in layers), default=5)
-    lines = [f"{'layer':{width}}  {'op':4}  {'kernel':>17}  {'norm <=':>11}  {'product':>11}"]
+    last = f"  {'bound/norm':>10}" if tightness else ""
+    lines = [f"{'layer':{width}}  {'op':4}  {'kernel':>17}  {'norm <=':>11}  {'product':>11}{last}"]
     product = 1.0
-    for layer in layers:
+    ratios = tightness or [None] * len(layers)
+    for layer, ratio in zip(layers, ratios, strict=True):
         product *= layer.bound
         shape = "x".join(map(str, layer.shape))
         bounds = f"{at_most(layer.bound, 8):>11}  {at_most(product, 8):>11}"
-        lines.append(f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {bounds}")
+        last = f"  {_ratio(ratio):>10}" if tightness else ""
+        lines.append(f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {bounds}{last}")
     lines.append(f"{'whole graph':{width}}  {'':4}  {'':>17}  {'':11}  {at_most(lipschitz, 8):>11}")
+    return "\n".join(lines)
+
+
+def _ratio(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.6f}"
+
+
+def engine_table(errors: Sequence[EngineError], slack: float) -> str:
+    """One line an engine and kind of frame: the largest error of a logit difference, and D."""
+    width = max((len(row.engine) for row in errors), default=6)
+    lines = [f"{'engine':{width}}  {'frames':>18}  {'largest error':>13}  {'slack D':>9}  covered"]
+    for row in errors:
+        frames = f"{row.frames} {row.kind}"
+        covered = "yes" if row.covered else "NO"
+        lines.append(
+            f"{row.engine:{width}}  {frames:>18}  {row.largest:>13.2e}  {slack:>9.2e}  {covered}"
+        )
     return "\n".join(lines)
 
 

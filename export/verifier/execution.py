@@ -1,0 +1,169 @@
+"""What executes against float64: every engine on this machine, on frames of several kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from lipdeploy.core.certificate import count_flips
+from lipdeploy.core.errors import VerificationError
+from lipdeploy.core.radius import margin_from_logits, radius_from_margin
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.head_check import head_spec
+from lipdeploy.export.verifier.head_trial import check_head_run, head_model
+from lipdeploy.export.verifier.parity import Frame, synthetic_frames
+from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.rounding_attack import ErrorMap, climb
+from lipdeploy.runtime.model_file import ModelFile
+from lipdeploy.runtime.session import Run, Session, available_engines, engine_module
+
+BUDGET_SPACING = 0.1  # budgets of the differential test of `flips`
+ATTACK_STEPS_PER_FRAME = 2
+SEED = 7
+
+
+@dataclass(frozen=True)
+class EngineError:
+    """How far one engine is from float64 on one kind of frame.
+
+    Attributes:
+        engine: name, version and device.
+        kind: `synthetic`, `calibration` or `attacked`.
+        frames: frames compared.
+        largest: largest error of a difference of two logits of one pixel.
+        covered: whether the slack D of the file is at least that.
+    """
+
+    engine: str
+    kind: str
+    frames: int
+    largest: float
+    covered: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to compare.
+
+    Attributes:
+        frames: synthetic frames, and half as many as the neighbours that the attack tries.
+        images: calibration frames of the network's size.
+    """
+
+    frames: int
+    images: Sequence[Frame] = ()
+
+
+def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineError, ...]:
+    """Run the bytes of a file in every engine that is installed.
+
+    Raises:
+        VerificationError: a radius above float64, a flip count below it, another mask where the
+            margin is clear, or an error beyond the slack that the file's level rests on.
+    """
+    replay = Replay(graph)
+    spec = head_spec(file.manifest)
+    found: list[EngineError] = []
+    for name in available_engines():
+        engine = engine_module(name)
+        check_head_run(engine.open_graph(head_model(spec), 0), spec)
+        logits = engine.open_graph(with_logits(graph), 0)
+        with engine.open_model(file, 0) as session:
+            trial = _Trial(session, logits, replay, file)
+            found += trial.run(plan)
+    return tuple(found)
+
+
+def with_logits(graph: Graph) -> bytes:
+    """The model with `logits` among its outputs: what an engine's error is measured on."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    if all(output.name != "logits" for output in model.graph.output):
+        info = helper.make_tensor_value_info("logits", TensorProto.FLOAT, graph.shape("logits"))
+        model.graph.output.append(info)
+    return bytes(model.SerializeToString())
+
+
+class _Trial:
+    """One engine under test."""
+
+    def __init__(
+        self,
+        session: Session,
+        logits: Run,
+        replay: Replay,
+        file: ModelFile,
+    ) -> None:
+        self.session, self.logits, self.replay = session, logits, replay
+        self.manifest = file.manifest
+        self.worst: tuple[float, Frame | None] = (-1.0, None)
+
+    def run(self, plan: Plan) -> list[EngineError]:
+        """Compare on every kind of frame; the attack starts at the worst of the others."""
+        h, w = self.manifest.height, self.manifest.width
+        kinds = {"synthetic": list(synthetic_frames(plan.frames, h, w, SEED))}
+        if plan.images:
+            kinds["calibration"] = list(plan.images)
+        found = [
+            self._row(kind, len(frames), max(map(self.compare, frames)))
+            for kind, frames in kinds.items()
+        ]
+        steps = ATTACK_STEPS_PER_FRAME * plan.frames
+        start = self.worst[1]
+        if start is not None:
+            moved, _ = climb(start, self.error, steps, SEED)
+            found.append(self._row("attacked", steps, self.compare(moved)))
+        return found
+
+    def _row(self, kind: str, frames: int, largest: float) -> EngineError:
+        numerics = self.manifest.numerics
+        row = EngineError(self.session.engine, kind, frames, largest, largest <= numerics.slack)
+        if numerics.level != "none" and not row.covered:
+            raise VerificationError(
+                f"{row.engine} is off by {largest:.3g} on {kind} frames, more than the slack "
+                f"{numerics.slack:.3g} of level {numerics.level!r}; export on this device"
+            )
+        return row
+
+    def error(self, frame: Frame) -> ErrorMap:
+        """Largest error of a logit difference at each pixel, shape (H, W)."""
+        return self._errors(frame, self.replay(frame))
+
+    def _errors(self, frame: Frame, exact: npt.NDArray[np.float64]) -> ErrorMap:
+        eps = np.zeros(self.manifest.budgets, np.float32)
+        (found,) = self.logits(["logits"], {"image": frame[None], "eps": eps})
+        error = found[0].astype(np.float64) - exact
+        return np.asarray(np.nan_to_num(error.max(0) - error.min(0), nan=np.inf, posinf=np.inf))
+
+    def compare(self, frame: Frame) -> float:
+        """Check one frame; returns its largest error of a logit difference."""
+        exact = self.replay(frame)
+        self._check_outputs(frame, exact)
+        largest = float(self._errors(frame, exact).max())
+        if largest > self.worst[0]:
+            self.worst = (largest, frame)
+        return largest
+
+    def _check_outputs(self, frame: Frame, logits: npt.NDArray[np.float64]) -> None:
+        manifest = self.manifest
+        margin, slack = margin_from_logits(logits), manifest.numerics.slack
+        radius = radius_from_margin(margin, manifest.lipschitz)
+        budgets = BUDGET_SPACING * np.arange(1, manifest.budgets + 1)
+        result = self.session.infer(frame, budgets.tolist())
+        above = result.radius > radius
+        if above.any():
+            place = tuple(int(i) for i in np.argwhere(above)[0])
+            raise VerificationError(
+                f"radius {result.radius[place]} at pixel {place} is above float64 {radius[place]}"
+            )
+        if (result.flips < count_flips(radius, budgets)).any():
+            raise VerificationError(
+                f"flips {result.flips} are below float64 {count_flips(radius, budgets)}"
+            )
+        if ((result.mask != logits.argmax(0)) & (margin > 2 * slack)).any():
+            raise VerificationError("mask differs from float64 where the margin exceeds the slack")

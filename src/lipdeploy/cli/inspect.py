@@ -1,0 +1,95 @@
+"""`lipdeploy inspect`: what a model file says of itself, and whether it was verified."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lipdeploy.cli.json_text import json_text
+from lipdeploy.core.errors import VerificationError
+from lipdeploy.core.figures import at_most
+from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.core.record import signature_from_text
+from lipdeploy.runtime.model_file import ModelFile, read_model
+
+HELP = """Print what is inside an ONNX file of `lipdeploy export`.
+
+Reads metadata and hash only and runs nothing: what is declared here is proved by `lipdeploy
+verify`. A signature is shown, not checked; `lipdeploy verify --trust PUB.PEM` checks it.
+
+\b
+Example: lipdeploy inspect model.onnx
+"""
+
+
+@click.command(help=HELP)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(model: Path, as_json: bool) -> int:
+    """Print what is inside an ONNX file."""
+    file = read_model(model)
+    click.echo(json_text(_fields(file)) if as_json else _text(file))
+    return 0
+
+
+def _fields(file: ModelFile) -> dict[str, Any]:
+    manifest, standing = file.manifest, file.standing
+    return {
+        "model": file.name,
+        "bytes": len(file.data),
+        "content_sha256": file.content.sha256,
+        **dataclasses.asdict(manifest),
+        "record_valid": standing.valid,
+        "record_doubt": standing.doubt or None,
+        "record": None if standing.record is None else dataclasses.asdict(standing.record),
+        "signed": standing.signature_text is not None,
+        "signature_key": _signer(file),
+    }
+
+
+def _text(file: ModelFile) -> str:
+    manifest, numerics, record = file.manifest, file.manifest.numerics, file.standing.record
+    rows = {
+        "file": f"{file.name}, {len(file.data) / 1e6:.2f} MB, content sha256 {file.content.sha256}",
+        "classes": f"{len(manifest.class_names)}: {', '.join(manifest.class_names)}",
+        "input": f"{manifest.height}x{manifest.width} (rows x columns), {manifest.norm} over "
+        f"{manifest.domain}, {manifest.budgets} eps",
+        "head": manifest.head,
+        "bound": f"L <= {at_most(manifest.lipschitz, 8)}, {len(manifest.layers)} linear layers",
+        "level": f"{numerics.level}: {LEVEL_MEANING[numerics.level]}",
+        "slack": f"D = {numerics.slack:.3g} at {numerics.precision}; {_pairs(numerics.evidence)}",
+        "training": _pairs(manifest.training),
+        "metrics": _pairs(manifest.metrics),
+        "record": f"NOT VALID: the file {file.standing.doubt}; run `lipdeploy verify {file.name}`",
+    }
+    if file.standing.valid and record is not None:
+        rows["record"] = (
+            f"valid: verified {record.time} by lipdeploy {record.lipdeploy} with "
+            f"{', '.join(record.engines)} on {record.frames} frames"
+        )
+    key = _signer(file)
+    rows["signature"] = f"by key {key}, not checked here" if key else "none that can be read"
+    return "\n".join(f"{name:9}  {_printable(text)}" for name, text in rows.items())
+
+
+def _signer(file: ModelFile) -> str | None:
+    """The public key that the file names, in hex."""
+    if file.standing.signature_text is None:
+        return None
+    try:
+        return signature_from_text(file.standing.signature_text).key
+    except VerificationError:
+        return None
+
+
+def _pairs(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in found.items()) or "-"
+
+
+def _printable(text: str) -> str:
+    """A file's own words must not move the cursor or hide a line of ours."""
+    return "".join(c if c.isprintable() else "?" for c in text)
