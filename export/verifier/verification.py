@@ -22,6 +22,7 @@ from lipdeploy.export.verifier.execution import EngineError, Plan, check_executi
 from lipdeploy.export.verifier.foreign import foreign_bound
 from lipdeploy.export.verifier.graph import Graph, model_from_bytes, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
+from lipdeploy.export.verifier.isolation import check_survives
 from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, statistical_slack
 from lipdeploy.export.verifier.tightness import tightness
@@ -69,7 +70,11 @@ class Verification:
 
 
 def verify(
-    path: Path, frames: int = 12, images: Sequence[Frame] = (), tight: bool = False
+    path: Path,
+    frames: int = 12,
+    images: Sequence[Frame] = (),
+    tight: bool = False,
+    isolated: bool = True,
 ) -> Verification:
     """Check a file: structure, head, Lipschitz bound, hash, and parity with float64.
 
@@ -81,6 +86,7 @@ def verify(
         frames: synthetic frames for parity; the attack on rounding tries twice as many.
         images: calibration frames of the network's size.
         tight: also find out how tight the bound of each layer is.
+        isolated: survive files that abort the onnx library, for the price of starting a process.
 
     Raises:
         ArtefactError: an engine that cannot be loaded.
@@ -89,6 +95,8 @@ def verify(
     found = Verification(str(path))
     data = read_bytes(path)
     try:
+        if isolated:
+            check_survives(data)
         _verify(data, Plan(frames, images), tight, found)
     except ArtefactError:
         raise

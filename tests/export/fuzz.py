@@ -1,18 +1,20 @@
 """Broken and altered files against `verify`: python -m tests.export.fuzz --count 100000.
 
-Runs in its own process, so that a crash of a parser or a hang is a failure and not the end of the
-test run. A mutant may pass only if it computes and claims what the original does.
+Runs in processes of its own: some files abort the onnx library, and then `verify`, which isolates
+it, has to refuse them. A mutant may pass only if it computes and claims what the original does.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,41 +134,101 @@ def meaning(data: bytes) -> bytes:
     return bytes(kept.SerializeToString(deterministic=True))
 
 
-def run(count: int, seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
-    """Outcomes of the mutants, and what went wrong."""
+@dataclass
+class Outcome:
+    """What became of the mutants, and what went wrong."""
+
+    counts: Counter[str]
+    wrong: list[str]
+
+
+def run(start: int, count: int, seconds: float, seed: int, told: Callable[[str], object]) -> None:
+    """Verify mutants in this process; tells `INDEX passed|refused|wrong REASON` of each."""
     base = tiny_file().SerializeToString()
-    expected, outcomes, wrong = meaning(base), Counter[str](), []
-    stop = time.monotonic() + seconds
+    expected, stop = meaning(base), time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutant.onnx"
-        for index in range(count):
+        for index in range(start, count):
             if time.monotonic() > stop:
                 break
-            rng = random.Random(f"{seed}/{index}")
-            mutation = rng.choice(MUTATIONS)
-            data = mutation(base, rng)
+            told(f"{index} started")
+            data = mutant(base, seed, index)
             path.write_bytes(data)
             started = time.monotonic()
-            found = verify(path, frames=1)
-            took = time.monotonic() - started
-            outcomes["passed" if found.passed else "refused"] += 1
-            place = f"{mutation.__name__} {seed}/{index}"
+            found = verify(path, frames=1, isolated=False)
             if found.passed and meaning(data) != expected:
-                wrong.append(f"{place}: accepted although it means something else")
-            if took > 10:
-                wrong.append(f"{place}: took {took:.0f} s")
-    return outcomes, wrong
+                told(f"{index} wrong accepted although it means something else")
+            elif time.monotonic() - started > 20:
+                told(f"{index} wrong took {time.monotonic() - started:.0f} s")
+            else:
+                told(f"{index} {'passed' if found.passed else 'refused'}")
+
+
+def mutant(base: bytes, seed: int, index: int) -> bytes:
+    """The same bytes for the same seed and index."""
+    rng = random.Random(f"{seed}/{index}")
+    return rng.choice(MUTATIONS)(base, rng)
+
+
+def supervise(count: int, seconds: float, seed: int) -> Outcome:
+    """Run in child processes; where one dies, `verify` itself has to survive that file."""
+    outcome, start, stop = Outcome(Counter(), []), 0, time.monotonic() + seconds
+    while start < count and time.monotonic() < stop:
+        left = str(stop - time.monotonic())
+        child = [sys.executable, "-m", "tests.export.fuzz", "--child", str(start)]
+        limits = ["--count", str(count), "--seconds", left, "--seed", str(seed)]
+        done = subprocess.run([*child, *limits], check=False, capture_output=True, text=True)
+        last = _tell(done.stdout.splitlines(), outcome)
+        if done.returncode == 0:
+            break
+        outcome.counts["aborted the library"] += 1
+        if _accepted_or_dead(mutant(tiny_file().SerializeToString(), seed, last)):
+            outcome.wrong.append(f"{last}: verify does not survive or accepts it")
+        start = last + 1
+    return outcome
+
+
+def _tell(lines: list[str], outcome: Outcome) -> int:
+    """Count what a child told; the last index it started."""
+    last = -1
+    for line in lines:
+        index, what, *reason = line.split(" ", 2)
+        last = int(index)
+        if what == "wrong":
+            outcome.wrong.append(f"{index}: {reason[0]}")
+        elif what != "started":
+            outcome.counts[what] += 1
+    return last
+
+
+def _accepted_or_dead(data: bytes) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mutant.onnx"
+        path.write_bytes(data)
+        command = [sys.executable, "-m", "lipdeploy", "verify", "--no-write", str(path)]
+        return subprocess.run(command, check=False, capture_output=True).returncode != 3
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--child", type=int, metavar="START", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    outcomes, wrong = run(args.count, args.seconds, args.seed)
-    sys.stdout.write(f"{dict(outcomes)}\n" + "".join(f"{line}\n" for line in wrong))
-    return 1 if wrong else 0
+    if args.child is not None:
+        run(args.child, args.count, args.seconds, args.seed, _line)
+        return 0
+    outcome = supervise(args.count, args.seconds, args.seed)
+    _line(str(dict(outcome.counts)))
+    for line in outcome.wrong:
+        _line(f"{args.seed}/{line}")
+    return 1 if outcome.wrong else 0
+
+
+def _line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
