@@ -77,6 +77,21 @@ def windows(
     ]
 
 
+def pool_windows(found: Mapping[str, Any], sizes: tuple[int, ...]) -> list[Windows]:
+    """Windows of MaxPool and AveragePool along every spatial axis.
+
+    Raises:
+        ValueError: also for padding by name with dilation, which engines read differently.
+    """
+    kernel = tuple(int(v) for v in found["kernel_shape"])
+    if len(kernel) != len(sizes):
+        raise ValueError(f"kernel_shape {kernel} does not fit {len(sizes)} axes")
+    dilated = max(positive(found, "dilations", len(sizes))) > 1
+    if dilated and text(found, "auto_pad", "NOTSET").startswith("SAME"):
+        raise ValueError("auto_pad with dilation is not known")
+    return windows(found, sizes, kernel)
+
+
 def _windows(
     mode: str, ceil: bool, size: int, kernel: int, stride: int, dilation: int, pads: list[int]
 ) -> Windows:
@@ -138,8 +153,8 @@ def pad_index(mode: str, size: int, begin: int, end: int) -> Index:
         return np.clip(places, 0, size - 1)
     if mode == "wrap":
         return np.asarray(places % size)
-    if mode == "reflect" and size > 1:
-        period = 2 * (size - 1)
+    if mode == "reflect" and (size > 1 or inside.all()):
+        period = 2 * max(1, size - 1)
         folded = places % period
         return np.minimum(folded, period - folded)
     raise ValueError(f"mode {mode!r} is not known for an axis of {size}")

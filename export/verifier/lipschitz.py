@@ -62,8 +62,9 @@ def graph_bound(graph: Graph, image: str = "image", logits: str = "logits") -> G
             on more than the image, or a bound that is not finite.
     """
     _require_known(graph, image, logits)
-    nodes = graph.ancestors(logits)
-    walk = Walk(File(graph, image, RULES), nodes, records=True)
+    file = File(graph, image, RULES)
+    nodes = [node for node in graph.ancestors(logits) if not file.is_constant(node)]
+    walk = Walk(file, nodes, records=True)
     walk.add(logits, np.ones((1,) * len(graph.shape(logits))))
     with np.errstate(all="ignore"):  # what is not finite is refused below, with its place above
         left = walk.run()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.export.verifier.axes import windows
+from lipdeploy.export.verifier.axes import pool_windows
 from lipdeploy.export.verifier.resize import resamplings
 
 Array = npt.NDArray[np.float64]
@@ -21,7 +21,7 @@ def along(x: Array, matrix: Array, axis: int) -> Array:
 
 
 def _max_pool(found: Found, x: Array) -> list[Array]:
-    for i, axis in enumerate(windows(found, x.shape[2:], tuple(found["kernel_shape"]))):
+    for i, axis in enumerate(pool_windows(found, x.shape[2:])):
         taps = axis.taps()
         shape = [1] * (x.ndim + 1)
         shape[i + 2], shape[i + 3] = taps.shape
@@ -32,7 +32,7 @@ def _max_pool(found: Found, x: Array) -> list[Array]:
 
 def _average_pool(found: Found, x: Array) -> list[Array]:
     count_padding = bool(found.get("count_include_pad", 0))
-    for i, axis in enumerate(windows(found, x.shape[2:], tuple(found["kernel_shape"]))):
+    for i, axis in enumerate(pool_windows(found, x.shape[2:])):
         x = along(x, axis.mean_matrix(count_padding=count_padding), i + 2)
     return [x]
 

@@ -10,7 +10,7 @@ import onnx
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.matrix_norm import matrix_norm_bound
-from lipdeploy.export.verifier.axes import text, windows
+from lipdeploy.export.verifier.axes import Windows, pool_windows
 from lipdeploy.export.verifier.graph import attributes, label
 from lipdeploy.export.verifier.operators.pooling import reduced_axes
 from lipdeploy.export.verifier.resize import resamplings
@@ -18,7 +18,6 @@ from lipdeploy.export.verifier.rules.walk import Rule, Walk, factors
 from lipdeploy.export.verifier.rules.weights import (
     Weights,
     compressed,
-    gathered_back,
     unbroadcast,
 )
 
@@ -34,9 +33,8 @@ def _max_pool(walk: Walk, node: onnx.NodeProto) -> None:
     """A maximum moves by at most the l2 norm of its window; windows that overlap add up."""
     if "".join(node.output[1:]):
         raise VerificationError(f"{label(node)}: the indices of the maxima are not known")
-    found, shape = attributes(node), walk.shape(node.input[0])
     weights = walk.take(node.output[0])
-    for i, axis in enumerate(windows(found, shape[2:], tuple(found["kernel_shape"]))):
+    for i, axis in enumerate(_windows(walk, node)):
         weights = largest_along(weights, i + 2) * math.sqrt(axis.overlap())
     walk.add(node.input[0], compressed(weights))
 
@@ -47,11 +45,25 @@ def _average_pool(walk: Walk, node: onnx.NodeProto) -> None:
     Where engines count differently (a window over the end in ceil_mode), the smaller divisor holds
     for all: a non-negative matrix with larger entries has no smaller norm.
     """
-    found, shape = attributes(node), walk.shape(node.input[0])
+    found = attributes(node)
     counted = bool(found.get("count_include_pad", 0)) and not found.get("ceil_mode", 0)
-    axes = windows(found, shape[2:], tuple(found["kernel_shape"]))
-    matrices = {i + 2: axis.mean_matrix(count_padding=counted) for i, axis in enumerate(axes)}
+    axes = enumerate(_windows(walk, node), start=2)
+    matrices = {i: axis.mean_matrix(count_padding=counted) for i, axis in axes}
     _separable(walk, node, matrices)
+
+
+def _windows(walk: Walk, node: onnx.NodeProto) -> list[Windows]:
+    """Windows along the spatial axes; their number is the one that the file implies.
+
+    ONNX counts a last window that starts in the padding, ONNX Runtime and torch drop it.
+    """
+    axes = pool_windows(attributes(node), walk.shape(node.input[0])[2:])
+    counts, implied = [axis.count for axis in axes], list(walk.shape(node.output[0])[2:])
+    if counts != implied:
+        raise VerificationError(
+            f"{label(node)}: engines differ on ceil_mode here ({counts} or {implied} windows)"
+        )
+    return axes
 
 
 def _separable(walk: Walk, node: onnx.NodeProto, matrices: dict[int, Matrix]) -> None:

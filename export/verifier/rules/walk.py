@@ -61,12 +61,16 @@ class File:
         """Inputs that are not constants of the file."""
         return [name for name in node.input if name and name not in self.constants]
 
+    def is_constant(self, node: onnx.NodeProto) -> bool:
+        """Whether all that a node computes follows from the stored constants alone."""
+        return all(name in self.constants for name in node.output)
+
     def _parents(self) -> dict[str, str]:
         """Immediate dominators in the graph of tensors; "" above all graph inputs."""
         parent = {info.name: "" for info in self.graph.model.graph.input}
         for node in self.graph.nodes:
             names = [name for name in self.moving(node) if name in parent]
-            if names and not all(name in self.constants for name in node.output):
+            if names and not self.is_constant(node):
                 parent.update(dict.fromkeys(filter(None, node.output), common(parent, names)))
         return parent
 
