@@ -2,7 +2,7 @@
 
 Prints, for each layer, the guaranteed bound over the largest norm of the symbol that was found (an
 estimate from below, no proof), and the time of the bound; then the same for a stand-in network of
-about 45 convolutions with up to 512 channels. The kernels are orthogonal like trained ones, float32.
+49 convolutions with up to 512 channels. The kernels are orthogonal like trained ones, float32.
 
     python benchmarks/verify.py [--channels 32 128 512] [--no-arbitrary] [--json FILE]
 """
@@ -103,7 +103,7 @@ class Stand:
 
 
 def stand_in(side: int, classes: int = 7) -> onnx.ModelProto:
-    """About 45 convolutions on residual halves, a pointwise fusion and a pixel-shuffle head."""
+    """49 convolutions on residual halves, a pointwise fusion and a pixel-shuffle head."""
     net = Stand()
     x = net.node("Cast", "image", to=TensorProto.FLOAT)[0]
     x, inside = net.node("Transpose", x, perm=[0, 3, 1, 2])[0], 3

@@ -1,9 +1,9 @@
 """Provable upper bounds on eigenvalues of Hermitian matrices and on spectral norms.
 
-An eigenvalue solver or a power iteration gives an estimate, and a power iteration one from below. An
-estimate becomes a bound by a certificate: a floating-point Cholesky factorisation of
-`level * I - G` that runs to the end proves that the largest eigenvalue of G is at most `level`
-plus a known multiple of the rounding error.
+An eigenvalue solver gives an estimate, and a power iteration one from below. An estimate becomes a
+bound by a certificate: a floating-point Cholesky factorisation of `level * I - G` that runs to the
+end proves that the largest eigenvalue of G is at most `level` plus a known multiple of the rounding
+error.
 
 Source: Rump 2006, Verification of positive definiteness; Higham 2002, Theorem 10.3.
 """

@@ -6,9 +6,9 @@ norm. A stride is a polyphase rearrangement, a transposed convolution is the adj
 take the maximum. Dilation only rescales the frequencies, so it does not change the supremum
 without a stride; with one it decides which taps meet, and the kernel is spread out first.
 
-The supremum is bounded in `symbol_norm`, matrices in `matrix_norm`. All bounds are computed in float64
-and enlarged by a multiple of the rounding error, so they stay upper bounds of the real-arithmetic
-norm; a number whose name says estimate is not one.
+The supremum is bounded in `symbol_norm`, matrices in `matrix_norm`. All bounds are computed in
+float64 and enlarged by a multiple of the rounding error, so they stay upper bounds of the
+real-arithmetic norm; a number whose name says estimate is not one.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The symbol is P(t) = sum over taps of K_a exp(i a.t) and G(t) = P(t) P(t)* its G
 Hermitian trigonometric polynomial of degree n = taps - 1 per axis, whose coefficients are the
 lags R_d = sum over a of K_{a+d} K_a^T. Wanted is S = sup over t of the largest eigenvalue of G.
 
-**Lags.** S <= sum over d of ||R_d||: exact for orthogonal kernels, whose lags vanish but for R_0 = I.
+**Lags.** S <= sum over d of ||R_d||: exact for orthogonal kernels, where only R_0 = I is not 0.
 
-**Grid.** Let u be the unit vector and t* the frequency at which S is attained, and g(t) = u* G(t) u,
+**Grid.** Let u be the unit vector and t* the frequency at which S is attained, g(t) = u* G(t) u and
 c <= g <= S for any c below all eigenvalues. Along one axis g is a real trigonometric polynomial of
 degree n between c and S with its maximum at t*, so that it stays above
 (S + c) / 2 + (S - c) / 2 * cos(n s) at distance s <= pi / n (M. Riesz 1914; the comparison behind
@@ -20,9 +20,9 @@ along one axis and then along the other, where the supremum is at least what was
     S <= c + (max over the grid - c) / (cos^2(n1 pi / 2 M) cos^2(n2 pi / 2 M)).
 
 Without c and without the square, 1 / cos(n pi / M) per axis, this is Ehlich and Zeller 1964: using
-that g is not negative halves the loss (1.9 % in S at M = 32 for 3 x 3 taps, 1 % in the norm), and a c
-close to S, from the lags, all but removes it for near-orthogonal kernels. The largest eigenvalue on
-the grid is not estimated but proved (`matrix_norm.at_most`).
+that g is not negative halves the loss (1.9 % in S at M = 32 for 3 x 3 taps, 1 % in the norm), and a
+c close to S, from the lags, all but removes it for near-orthogonal kernels. The largest eigenvalue
+on the grid is not estimated but proved (`matrix_norm.at_most`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import numpy.typing as npt
 
 from lipdeploy.core.matrix_norm import (
     UNIT_ROUNDOFF,
+    Hermitian,
     Matrix,
     at_most,
     largest_eigenvalue_bound,
@@ -48,7 +49,7 @@ _LEAST_POINTS_PER_DEGREE = 4
 _LARGEST_SUPPORT = 1024  # taps; larger kernels get the bound of the absolute values
 _LARGEST_WORK = 1e12  # points times rows cubed; beyond it the grid becomes coarser
 _GRID_BYTES = 2**29  # memory that the lags of a grid search may take
-_CHUNK_BYTES = 2**26
+_CHUNK_BYTES = 2**25
 _STACKED_ROWS = 64  # up to here a whole chunk is factorised and solved at once
 _CLOSE = 2e-5  # relative excess over a lower estimate that needs no finer bound
 _STEP = 1e-6  # relative distance of a level from the eigenvalue that raised it
@@ -87,16 +88,22 @@ def _from_lags(kernel: Matrix, lags: _Lags, absolute: float) -> SymbolNorm:
     bound = min(bound, centre + others + rounding)
     if bound <= (1.0 + _CLOSE) * estimate:
         return SymbolNorm(bound, estimate)
-    least = float(np.linalg.eigvalsh(lags.zero)[0]) - 1e-9 * centre - others - rounding
-    found = _grid(lags, kernel.shape[2:], max(0.0, least), estimate)
-    return SymbolNorm(min(bound, found.bound + rounding), found.estimate)
+    least = max(0.0, _least_eigenvalue(lags.zero, centre) - others - rounding)
+    found = _grid(lags, kernel.shape[2:], least, estimate, rounding)
+    return SymbolNorm(min(bound, found.bound), found.estimate)
+
+
+def _least_eigenvalue(gram: Matrix, largest: float) -> float:
+    """A proved lower bound on the smallest eigenvalue, 0 if it is too close to 0 for a proof."""
+    level = float(np.linalg.eigvalsh(gram)[0]) - _STEP * largest
+    return level - (proved(largest, len(gram)) - largest) if at_most(-gram, -level) else 0.0
 
 
 def _rounding(kernel: Matrix) -> float:
     """What all roundings of the lags and of sums over them can add up to, in spectral norm."""
     taps, inner = kernel.shape[2] * kernel.shape[3], kernel.shape[1]
     weight = float(np.sum(kernel * kernel))
-    return 8 * (taps * inner + 64) * UNIT_ROUNDOFF * taps * weight
+    return float(8 * (taps * inner + 64) * UNIT_ROUNDOFF * taps * weight)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def _lag(kernel: Matrix, dy: int, dx: int) -> Matrix:
 
 
 def _grid(
-    lags: _Lags, taps: tuple[int, ...], least: float, estimate: float
+    lags: _Lags, taps: tuple[int, ...], least: float, estimate: float, rounding: float
 ) -> SymbolNorm:
     """The supremum from the largest eigenvalue on a grid; `least` is the c of the proof."""
     rows = len(lags.zero)
@@ -144,11 +151,11 @@ def _grid(
         stacks = [grams] if rows <= _STACKED_ROWS else list(grams)
         for stack in stacks:
             estimate, level = _raised(stack, estimate, level)
-    top = max(proved(level, rows), least)
+    top = max(proved(level, rows) + rounding, least)
     return SymbolNorm(least + (top - least) * factor, estimate)
 
 
-def _raised(stack: Matrix, estimate: float, level: float) -> tuple[float, float]:
+def _raised(stack: Hermitian, estimate: float, level: float) -> tuple[float, float]:
     """The estimate and the level, raised until every matrix of the stack is proved below it."""
     if at_most(stack, level):
         return estimate, level
@@ -187,4 +194,6 @@ def _grams(lags: _Lags, points: Matrix) -> Iterator[npt.NDArray[np.complex128]]:
         angles = points[start : start + size] @ lags.offsets.T
         cosines = np.concatenate([np.ones((len(angles), 1)), np.cos(angles)], 1)
         sines = np.concatenate([np.zeros((len(angles), 1)), np.sin(angles)], 1)
-        yield (cosines @ even + 1j * (sines @ odd)).reshape(-1, rows, rows)
+        grams = np.empty((len(angles), rows * rows), np.complex128)
+        grams.real, grams.imag = cosines @ even, sines @ odd
+        yield grams.reshape(-1, rows, rows)

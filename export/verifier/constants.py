@@ -16,7 +16,9 @@ from lipdeploy.export.verifier.operators import OPERATORS
 Constants = dict[str, npt.NDArray[Any]]
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "DequantizeLinear", "QuantizeLinear"})
+# Products keep their relative accuracy; sums can cancel, and are refused where they matter.
+ARITHMETIC = frozenset({"Mul", "Div", "Neg", "DequantizeLinear", "QuantizeLinear"})
+_RANGE = (1e-100, 1e100)
 LAYOUT = frozenset(
     {"Constant", "Cast", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"}
     | {"Concat", "Slice"}
@@ -76,4 +78,15 @@ def _folded(node: onnx.NodeProto, found: Constants) -> Constants:
             outputs = OPERATORS[node.op_type](attributes(node), *inputs)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise VerificationError(f"{label(node)} of constants: {error}") from error
-    return {name: exact(np.asarray(v)) for name, v in zip(node.output, outputs, strict=True)}
+    made = [exact(np.asarray(v)) for v in outputs]
+    if node.op_type in ARITHMETIC:
+        _require_moderate(node, [v for v in (*inputs, *made) if v is not None])
+    return dict(zip(node.output, made, strict=True))
+
+
+def _require_moderate(node: onnx.NodeProto, values: list[npt.NDArray[Any]]) -> None:
+    """Floats whose products neither vanish nor overflow: a weight that became 0 would be a lie."""
+    for value in values:
+        size = np.abs(value) if value.dtype.kind == "f" else np.zeros(1)
+        if not ((size == 0) | ((size >= _RANGE[0]) & (size <= _RANGE[1]))).all():
+            raise VerificationError(f"{label(node)} of constants: a value is beyond float64")

@@ -51,7 +51,7 @@ class Graph:
 
     def dtype(self, tensor: str) -> int:
         """Element type of a tensor that is not stored, as in `onnx.TensorProto`."""
-        return self._types.get(tensor, onnx.TensorProto.UNDEFINED)
+        return int(self._types.get(tensor, onnx.TensorProto.UNDEFINED))
 
     def ancestors(self, tensor: str) -> list[onnx.NodeProto]:
         """Nodes that `tensor` depends on, in graph order."""
@@ -72,7 +72,7 @@ class Graph:
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with shapes that follow from its inputs: what the file says of others is ignored."""
+    """The model with shapes that follow from its inputs, whatever the file says of others."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
@@ -80,9 +80,11 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _require_unique(names: list[str], kind: str) -> None:
-    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+    repeated = (
+        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+    )
     if repeated:
-        raise VerificationError(f"the file has more than one {kind} {sorted(repeated)[0]!r}")
+        raise VerificationError(f"the file has more than one {kind} {min(repeated)!r}")
 
 
 def _static_shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:

@@ -27,8 +27,9 @@ from lipdeploy.core.manifest import LayerBound
 from lipdeploy.export.verifier.constants import FLOATS
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.rules import RULES
+from lipdeploy.export.verifier.rules.file import File
 from lipdeploy.export.verifier.rules.linear import BYTES_PER_UNIT
-from lipdeploy.export.verifier.rules.walk import File, Walk
+from lipdeploy.export.verifier.rules.walk import Walk
 
 # Opsets whose operators the rules were read from: before 13, Split and Squeeze differ.
 OLDEST_OPSET, NEWEST_OPSET = 13, 22

@@ -5,7 +5,7 @@ Source: ONNX operator specification, Resize, and its reference implementation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ class Resampling:
     def matrix(self, found: Mapping[str, Any]) -> Matrix:
         """What the operator does along the axis. Shape: (resized, size)."""
         mode = text(found, "mode", "nearest")
-        places = self._places(text(found, "coordinate_transformation_mode", "half_pixel"))
+        kind = text(found, "coordinate_transformation_mode", "half_pixel")
+        places: Matrix = self._places(kind)
         if mode == "nearest":
             chosen = _nearest(places, text(found, "nearest_mode", "round_prefer_floor"))
             return self._one_hot(chosen)
@@ -56,32 +57,32 @@ class Resampling:
         kind = text(found, "coordinate_transformation_mode", "half_pixel")
         rule = text(found, "nearest_mode", "round_prefer_floor")
         choices = [self._places(kind), *self._single_precision_places(kind)]
-        return np.maximum.reduce([self._one_hot(_nearest(p, rule)) for p in choices])
+        return np.asarray(np.maximum.reduce([self._one_hot(_nearest(p, rule)) for p in choices]))
 
-    def _places(self, kind: str, number: type[np.floating[Any]] = np.float64) -> Matrix:
+    def _places(self, kind: str, number: type[Any] = np.float64) -> Any:
         """Coordinate in the input of every element of the output."""
         i = np.arange(self.resized).astype(number)
         scale, half = number(self.scale), number(0.5)
         if kind == "asymmetric":
-            return i / scale
+            return np.asarray(i / scale)
         if kind == "half_pixel" or (kind == "pytorch_half_pixel" and self.resized > 1):
-            return (i + half) / scale - half
+            return np.asarray((i + half) / scale - half)
         if kind == "pytorch_half_pixel":
-            return i * 0
+            return np.zeros_like(i)
         if kind == "align_corners":
-            return i * (number(self.size - 1) / number(max(1, self.resized - 1)))
+            return np.asarray(i * (number(self.size - 1) / number(max(1, self.resized - 1))))
         if kind == "half_pixel_symmetric":
             adjustment = number(self.resized) / (scale * number(self.size))
             offset = number(self.size) / 2 * (1 - adjustment)
-            return offset + (i + half) / scale - half
+            return np.asarray(offset + (i + half) / scale - half)
         raise ValueError(f"coordinate_transformation_mode {kind!r} is not known")
 
     def _single_precision_places(self, kind: str) -> list[Matrix]:
         inverse = np.float32(1.0) / np.float32(self.scale)
         halved = kind in ("half_pixel", "pytorch_half_pixel")
         shift = np.float32(0.5 if halved else 0.0)
-        i = np.arange(self.resized).astype(np.float32)
-        places = [self._places(kind, np.float32)]
+        i: npt.NDArray[Any] = np.arange(self.resized).astype(np.float32)
+        places: list[npt.NDArray[Any]] = [self._places(kind, np.float32)]
         if halved or kind == "asymmetric":
             places.append((i + shift) * inverse - shift)
         return [p.astype(np.float64) for p in places]
@@ -91,7 +92,9 @@ class Resampling:
         matrix[np.arange(self.resized), np.clip(chosen, 0, self.size - 1)] = 1.0
         return matrix
 
-    def _blend(self, places: Matrix, reach: int, weights: Any, *, exclude: bool) -> Matrix:
+    def _blend(
+        self, places: Matrix, reach: int, weights: Callable[[Matrix], Matrix], *, exclude: bool
+    ) -> Matrix:
         base = np.floor(places)
         factors = weights(places - base)
         chosen = base[:, None].astype(np.int64) + np.arange(reach) - (reach // 2 - 1)
@@ -105,7 +108,7 @@ class Resampling:
 
 
 def _nearest(places: Matrix, rule: str) -> npt.NDArray[np.int64]:
-    rules = {
+    rules: dict[str, Callable[[Matrix], Matrix]] = {
         "round_prefer_floor": lambda p: np.ceil(p - 0.5),
         "round_prefer_ceil": lambda p: np.floor(p + 0.5),
         "floor": np.floor,
@@ -113,7 +116,7 @@ def _nearest(places: Matrix, rule: str) -> npt.NDArray[np.int64]:
     }
     if rule not in rules:
         raise ValueError(f"nearest_mode {rule!r} is not known")
-    return np.asarray(rules[rule](places), np.float64).astype(np.int64)
+    return np.asarray(rules[rule](places)).astype(np.int64)
 
 
 def _cubic(t: Matrix, a: float) -> Matrix:
@@ -143,6 +146,6 @@ def resamplings(
     for axis, value in zip(axes, values.tolist(), strict=True):
         n = shape[axis]
         m = int(np.floor(np.float32(n) * np.float32(value))) if by_scale else int(value)
-        if by_scale and value != 1 or m != n:
+        if (by_scale and value != 1) or m != n:
             changed[axis] = Resampling(n, m, float(value) if by_scale else m / n)
     return changed

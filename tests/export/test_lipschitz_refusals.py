@@ -1,6 +1,7 @@
 """What cannot be bounded is refused with its place; what is hostile never lowers a bound."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -171,7 +172,7 @@ def test_refused_by_name(make: Callable[[Toy], str], message: str) -> None:
         ("Concat", {"axis": 9}),
     ],
 )
-def test_malformed_attributes_are_refused(op: str, change: dict[str, object]) -> None:
+def test_malformed_attributes_are_refused(op: str, change: dict[str, Any]) -> None:
     toy = toy_of(4)
     second = [toy.constant(np.ones((2, 4, 1, 1)))] if op == "Conv" else []
     toy.nodes.append(helper.make_node(op, ["image", *second], ["y"], **change))
@@ -249,7 +250,10 @@ def test_a_second_input_is_refused() -> None:
     graph = helper.make_graph(
         toy.nodes,
         "two",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, toy.shape) for n in ("image", "other")],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, toy.shape)
+            for n in ("image", "other")
+        ],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, toy.shape)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -277,7 +281,9 @@ def foreign(kind: int, scale: float) -> onnx.ModelProto:
         helper.make_node("Conv", ["x", "a"], ["1"], pads=[1] * 4, strides=[2, 2]),
         helper.make_node("BatchNormalization", ["1", "gain", "zero", "zero", "one"], ["2"]),
         helper.make_node("Relu", ["2"], ["3"]),
-        helper.make_node("MaxPool", ["3"], ["4"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+        helper.make_node(
+            "MaxPool", ["3"], ["4"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4
+        ),
         helper.make_node("Conv", ["4", "b"], ["5"], pads=[1] * 4),
         helper.make_node("Add", ["5", "4"], ["6"]),
         helper.make_node("Conv", ["6", "c"], ["7"]),

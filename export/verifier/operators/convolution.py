@@ -36,9 +36,7 @@ def _grouped(view: Array, kernel: Array, groups: int) -> Array:
     parts = [
         kernels.reshape(len(kernels), -1)
         @ part.transpose(0, 3, 4, 1, 2).reshape(-1, height * width)
-        for kernels, part in zip(
-            np.split(kernel, groups), np.split(view, groups), strict=True
-        )
+        for kernels, part in zip(np.split(kernel, groups), np.split(view, groups), strict=True)
     ]
     return np.concatenate(parts).reshape(-1, height, width)
 
@@ -54,7 +52,10 @@ def conv_transpose(found: Found, x: Array, kernel: Array, bias: Array | None = N
             slice(t * dilation, t * dilation + (size - 1) * stride + 1, stride)
             for t, size, (stride, dilation, *_) in zip(tap, x.shape[2:], axes, strict=True)
         )
-        sums = [np.einsum("nihw,io->nohw", part, k[(..., *tap)]) for part, k in parts]
+        sums = [
+            np.moveaxis(np.tensordot(part, k[:, :, tap[0], tap[1]], axes=(1, 0)), -1, 1)
+            for part, k in parts
+        ]
         full[(slice(None), slice(None), *places)] += np.concatenate(sums, 1)
     kept = tuple(slice(begin, size - end) for _, _, begin, end, size in axes)
     total = full[(slice(None), slice(None), *kept)]

@@ -109,9 +109,7 @@ def _transpose(found: Found, x: Array) -> list[Array]:
     return [np.transpose(x, found.get("perm"))]
 
 
-def pads_per_axis(
-    rank: int, pads: Array, axes: Array | None
-) -> dict[int, tuple[int, int]]:
+def pads_per_axis(rank: int, pads: Array, axes: Array | None) -> dict[int, tuple[int, int]]:
     """Elements that a Pad adds before and after, for each of its axes."""
     chosen = list(range(rank)) if axes is None else [int(a) % rank for a in axes]
     if len(pads) != 2 * len(chosen) or len(set(chosen)) != len(chosen):

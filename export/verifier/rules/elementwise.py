@@ -128,7 +128,9 @@ def _cast(walk: Walk, node: onnx.NodeProto) -> None:
     """
     before, after = walk.file.graph.dtype(node.input[0]), int(attributes(node)["to"])
     exact = before == TensorProto.UINT8 or before in _WIDER_THAN_BYTES
-    known = after in FLOATS if before in FLOATS else exact and after in (*_WIDER_THAN_BYTES, *FLOATS)
+    known = (
+        after in FLOATS if before in FLOATS else exact and after in (*_WIDER_THAN_BYTES, *FLOATS)
+    )
     if not known or (before not in FLOATS and not _only_moved_bytes(walk, node.input[0])):
         raise VerificationError(f"{label(node)}: only the cast of the image or of floats is known")
     pass_through(walk, node)

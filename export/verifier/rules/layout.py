@@ -118,7 +118,9 @@ def _depth_to_space(walk: Walk, node: onnx.NodeProto) -> None:
         weights = back.reshape(before)
     elif weights.shape[1] > 1:
         cells = b * b
-        weights = np.repeat(weights, cells, 1) if mode == "CRD" else np.tile(weights, (1, cells, 1, 1))
+        weights = (
+            np.repeat(weights, cells, 1) if mode == "CRD" else np.tile(weights, (1, cells, 1, 1))
+        )
     walk.add(node.input[0], compressed(weights))
 
 

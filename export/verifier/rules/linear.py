@@ -135,9 +135,9 @@ def _behind_circular_padding(walk: Walk, node: onnx.NodeProto) -> str:
     """
     pad = walk.file.graph.producer.get(node.input[0])
     if pad is None or not walk.covers(pad) or pad.op_type != "Pad":
-        return node.input[0]
+        return str(node.input[0])
     circular = text(attributes(pad), "mode", "constant") == "wrap" and _covers_once(walk, node, pad)
-    return pad.input[0] if circular else node.input[0]
+    return str(pad.input[0] if circular else node.input[0])
 
 
 def _covers_once(walk: Walk, node: onnx.NodeProto, pad: onnx.NodeProto) -> bool:
@@ -147,7 +147,9 @@ def _covers_once(walk: Walk, node: onnx.NodeProto, pad: onnx.NodeProto) -> bool:
     pads = pads_per_axis(len(before), walk.constant(pad, 1), walk.optional(pad, 3))
     if any(pads.get(axis, (0, 0)) != (0, 0) for axis in (0, 1)):
         return False
-    sizes = zip(before[2:], walk.shape(node.output[0])[2:], positive(found, "strides", 2), strict=True)
+    sizes = zip(
+        before[2:], walk.shape(node.output[0])[2:], positive(found, "strides", 2), strict=True
+    )
     return all(size % stride == 0 and out * stride <= size for size, out, stride in sizes)
 
 

@@ -10,6 +10,8 @@ P1 = (1 + S) / 2 with S = 2 P1 - 1, which is +1 on the plane and -1 outside and 
 
     P2 K2 P1 K1 E = P2 (K2 K1 / 2) E + R,    ||R|| <= ||K2|| ||K1|| / 2.
 
+The rounding of composed kernels, which may cancel to almost nothing, is part of the remainder.
+
 Half of what two branches have in common is kept: x + g(x) with g close to -x after two convolutions
 is bounded by about 1 and not by 2.
 """
@@ -24,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from lipdeploy.core.matrix_norm import UNIT_ROUNDOFF
 from lipdeploy.core.operator_norm import convolution_norm_bound
 from lipdeploy.export.verifier.axes import Windows, windows
 from lipdeploy.export.verifier.graph import attributes
@@ -62,12 +65,20 @@ class LinearMap:
     def scaled(self, factors: Array) -> LinearMap:
         """After a product with one factor for each output channel, or one for all."""
         factors = np.broadcast_to(factors.ravel(), (len(self.kernel),))
-        kernel = self.kernel * factors[:, None, None, None]
-        return replace(self, kernel=kernel, remainder=self.remainder * float(np.abs(factors).max()))
+        scaled = replace(self, kernel=self.kernel * factors[:, None, None, None])
+        exact = bool((np.abs(factors) == 1).all())
+        lost = self.remainder * float(np.abs(factors).max())
+        lost += 0.0 if exact else 4 * UNIT_ROUNDOFF * scaled.size()
+        return replace(scaled, remainder=lost)
+
+    def size(self) -> float:
+        """Sum over taps of Frobenius norms, at most: what relative errors of entries multiply."""
+        return float(np.sqrt(self.kernel[0, 0].size) * np.linalg.norm(self.kernel))
 
     def weighted_norm(self, weights: Array) -> float:
         """Bound of diag(weights) times the map."""
-        return self.scaled(weights).norm() + self.remainder * float(weights.max())
+        lost = self.remainder + 32 * UNIT_ROUNDOFF * self.size()
+        return self.scaled(weights).norm() + lost * float(weights.max())
 
     def then(self, after: LinearMap) -> LinearMap | None:
         """The product of this map and one that is applied to its output."""
@@ -79,10 +90,12 @@ class LinearMap:
         )
         stride = tuple(a * b for a, b in zip(self.stride, after.stride, strict=True))
         product = LinearMap(kernel, (origin[0], origin[1]), (stride[0], stride[1]))
+        lost = 8 * (after.kernel[0].size + 8) * UNIT_ROUNDOFF * after.size() * self.size()
+        if self.remainder:
+            lost += (after.norm() + after.remainder) * self.remainder
         if self.pointwise or after.pointwise:
-            lost = after.norm() * self.remainder if self.remainder else 0.0
             return replace(product, remainder=lost)
-        lost = after.norm() * (0.5 * self.norm() + self.remainder)
+        lost += 0.5 * after.norm() * self.norm()
         return replace(product, kernel=0.5 * kernel, remainder=lost)
 
     def plus(self, other: LinearMap) -> LinearMap | None:
@@ -194,7 +207,7 @@ def _conv(walk: Walk, node: onnx.NodeProto, maps: Maps) -> LinearMap | None:
 
 def _written_out(kernel: Array, groups: int, axes: list[Windows]) -> LinearMap | None:
     """A stored kernel with its groups and dilation as zeros."""
-    o, per_group, kh, kw = kernel.shape
+    o, per_group = kernel.shape[:2]
     h, w = (axis.span for axis in axes)
     if o * per_group * groups * h * w > _LARGEST_KERNEL:
         return None

@@ -18,7 +18,6 @@ from lipdeploy.export.verifier.rules.walk import Rule, Walk, factors
 from lipdeploy.export.verifier.rules.weights import (
     Weights,
     compressed,
-    unbroadcast,
 )
 
 Matrix = npt.NDArray[np.float64]
@@ -26,7 +25,7 @@ Matrix = npt.NDArray[np.float64]
 
 def largest_along(weights: Weights, axis: int) -> Weights:
     """The largest weight along one axis in place of all."""
-    return weights.max(axis, keepdims=True)
+    return np.asarray(weights.max(axis, keepdims=True))
 
 
 def _max_pool(walk: Walk, node: onnx.NodeProto) -> None:

@@ -1,9 +1,9 @@
 """Sums and differences of tensors: as one linear map where they are, otherwise shared optimally.
 
-For numbers s_i > 0 with sum of 1 / s_i = 1, ||sum of a_i||^2 <= sum of s_i ||a_i||^2 (Cauchy). If all
-terms depend on the input through one tensor x alone and term i is L_i-Lipschitz in x, then
-s_i = (sum of L) / L_i makes this (sum of L)^2 ||x||^2: x + g(x) costs exactly 1 + L(g). Any other s_i
-would also be sound, so that they may be found once, for the weights that are met first.
+For numbers s_i > 0 with sum of 1 / s_i = 1, ||sum of a_i||^2 <= sum of s_i ||a_i||^2 (Cauchy). If
+all terms depend on the input through one tensor x alone and term i is L_i-Lipschitz in x, then
+s_i = (sum of L) / L_i makes this (sum of L)^2 ||x||^2: x + g(x) costs exactly 1 + L(g). Any other
+s_i would also be sound, so that they may be found once, for the weights that are met first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import math
 import numpy as np
 import onnx
 
+from lipdeploy.export.verifier.rules.file import common
 from lipdeploy.export.verifier.rules.linear import cached, normalised
 from lipdeploy.export.verifier.rules.linear_map import linear_map
-from lipdeploy.export.verifier.rules.walk import Rule, Walk, common
+from lipdeploy.export.verifier.rules.walk import Rule, Walk
 from lipdeploy.export.verifier.rules.weights import Weights, per_index, unbroadcast
 
 
