@@ -47,7 +47,7 @@ from lipdeploy.core.matrix_norm import (
 _POINTS_PER_DEGREE = 16  # grid points per axis: a loss of 1 % in the norm
 _LEAST_POINTS_PER_DEGREE = 4
 _LARGEST_SUPPORT = 1024  # taps; larger kernels get the bound of the absolute values
-_LARGEST_WORK = 1e12  # points times rows cubed; beyond it the grid becomes coarser
+_LARGEST_WORK = 2e11  # points times rows cubed; beyond it the grid becomes coarser
 _GRID_BYTES = 2**29  # memory that the lags of a grid search may take
 _CHUNK_BYTES = 2**25
 _STACKED_ROWS = 64  # up to here a whole chunk is factorised and solved at once

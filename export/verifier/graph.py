@@ -35,6 +35,9 @@ class Graph:
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         infos = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
         self._shapes = {info.name: _static_shape(info) for info in infos}
+        shadowed = sorted(self.constants.keys() & {n for node in self.nodes for n in node.output})
+        if shadowed:
+            raise VerificationError(f"{shadowed[0]!r} is both stored and computed")
         self._types = {info.name: info.type.tensor_type.elem_type for info in infos}
         self.producer = {name: node for node in self.nodes for name in node.output if name}
 

@@ -110,11 +110,13 @@ def foreign_bound(graph: Graph) -> GraphBound:
 
 def _require_known(graph: Graph, image: str, logits: str) -> None:
     """The image is an input and nothing else; the logits are floats; the opset was read."""
-    opset = max((o.version for o in graph.model.opset_import if not o.domain), default=0)
-    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+    standard = [o.version for o in graph.model.opset_import if o.domain in ("", "ai.onnx")]
+    if len(standard) != 1 or not OLDEST_OPSET <= standard[0] <= NEWEST_OPSET:
         raise VerificationError(
-            f"opset {opset} is not known; expected {OLDEST_OPSET} to {NEWEST_OPSET}"
+            f"opset {standard} is not known; expected {OLDEST_OPSET} to {NEWEST_OPSET}"
         )
+    if graph.model.functions:  # one of them may stand in for a standard operator
+        raise VerificationError(f"the file defines {len(graph.model.functions)} operators itself")
     names = {info.name for info in graph.model.graph.input}
     if image not in names or image in graph.constants or image in graph.producer:
         raise VerificationError(f"{image!r} is not an input of the graph; it has {sorted(names)}")

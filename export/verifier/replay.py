@@ -66,7 +66,7 @@ class Replay:
 def _outputs(node: onnx.NodeProto, inputs: list[Any]) -> list[Any]:
     try:
         outputs = OPERATORS[node.op_type](attributes(node), *inputs)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
         raise VerificationError(f"{label(node)} cannot be replayed in float64: {error}") from error
     if sum(map(bool, node.output)) > len(outputs):
         raise VerificationError(f"{label(node)}: only its first output can be replayed")

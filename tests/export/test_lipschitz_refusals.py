@@ -263,6 +263,44 @@ def test_a_second_input_is_refused() -> None:
         foreign_bound(Graph(model))
 
 
+def test_operators_that_the_file_defines_are_refused() -> None:
+    toy = toy_of()
+    model = toy.model(toy.node("Neg", "image"))
+    body = [helper.make_node("Add", ["x", "x"], ["y"])]
+    opsets = [helper.make_opsetid("", 19)]
+    model.functions.append(helper.make_function("", "Neg", ["x"], ["y"], body, opsets))
+    with pytest.raises(VerificationError, match="malformed|defines 1 operators"):
+        foreign_bound(Graph(model))
+
+
+def test_stored_and_computed_names_do_not_meet() -> None:
+    toy = toy_of()
+    model = toy.model(convolved(toy, KERNEL.astype(np.float32)))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "t0_0"))
+    with pytest.raises(VerificationError):
+        Graph(model)
+
+
+def test_constants_that_cancel_are_not_folded() -> None:
+    """(K + 1e30) - 1e30 is K in real arithmetic and 0 in float64."""
+    toy = toy_of()
+    stored, large = toy.constant(np.ones((2, 2, 1, 1))), toy.constant(1e30)
+    kernel = toy.node("Sub", toy.node("Add", stored, large), large)
+    output = toy.node("Conv", "image", kernel)
+    with pytest.raises(VerificationError, match="input 1 must be a constant"):
+        bound_of(toy.model(output), output)
+
+
+def test_constants_that_vanish_are_refused() -> None:
+    toy = toy_of()
+    small = toy.constant(np.full((2, 2, 1, 1), 1e-40))
+    for _ in range(9):
+        small = toy.node("Mul", small, toy.constant(1e-40))
+    output = toy.node("Conv", "image", small)
+    with pytest.raises(VerificationError, match="of constants: a value is beyond float64"):
+        bound_of(toy.model(output), output)
+
+
 def test_random_numbers_are_refused() -> None:
     toy = toy_of()
     noise = toy.node("RandomNormal", shape=list(toy.shape))
