@@ -269,7 +269,7 @@ def test_operators_that_the_file_defines_are_refused() -> None:
     body = [helper.make_node("Add", ["x", "x"], ["y"])]
     opsets = [helper.make_opsetid("", 19)]
     model.functions.append(helper.make_function("", "Neg", ["x"], ["y"], body, opsets))
-    with pytest.raises(VerificationError, match="malformed|defines 1 operators"):
+    with pytest.raises(VerificationError, match=r"malformed|defines 1 operators"):
         foreign_bound(Graph(model))
 
 
