@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import foreign_bound, graph_bound
+from lipdeploy.export.verifier.tightness import layer_estimates
 from tests.export.toy_graphs import Toy, bound_of
 
 KERNEL = np.random.default_rng(0).standard_normal((2, 2, 3, 3))
@@ -346,5 +347,15 @@ def foreign(kind: int, scale: float) -> onnx.ModelProto:
 def test_a_foreign_network_gets_its_large_constant() -> None:
     of_floats = foreign_bound(Graph(foreign(TensorProto.FLOAT, 1.0))).lipschitz
     of_bytes = foreign_bound(Graph(foreign(TensorProto.UINT8, 1.0))).lipschitz
-    assert of_floats > 1000
+    assert of_floats > 1000  # its layers' norms multiply to far more than 1
     assert of_bytes == pytest.approx(255 * of_floats, rel=1e-9)
+
+
+def test_estimates_of_layers_are_just_below_their_bounds() -> None:
+    for kind in (TensorProto.FLOAT, TensorProto.UINT8):
+        graph = Graph(foreign(kind, 1.0))
+        estimates = layer_estimates(graph, "x")
+        layers = foreign_bound(graph).layers
+        assert {layer.name for layer in layers} == set(estimates)
+        for layer in layers:
+            assert 1 - 1e-9 <= layer.bound / estimates[layer.name] <= 1.01

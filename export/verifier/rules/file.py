@@ -39,7 +39,7 @@ class File:
 
     def __post_init__(self) -> None:
         self.constants = folded_constants(self.graph)
-        self.units = _byte_tensors(self.graph, self.image)
+        self.units = byte_tensors(self.graph, self.image)
         self.parent = self._parents()
 
     def moving(self, node: onnx.NodeProto) -> list[str]:
@@ -87,7 +87,7 @@ def common(parent: Mapping[str, str], names: Iterable[str]) -> str:
     return found
 
 
-def _byte_tensors(graph: Graph, image: str) -> set[str]:
+def byte_tensors(graph: Graph, image: str) -> set[str]:
     """Tensors still in units of bytes: a uint8 image after casts, layout changes and shifts."""
     found = {image} if graph.dtype(image) == onnx.TensorProto.UINT8 else set()
     for node in graph.nodes:
