@@ -9,9 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lipdeploy.core.errors import VerificationError
+from lipdeploy.export.fold import folded
+from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import foreign_bound, graph_bound
 from lipdeploy.export.verifier.tightness import layer_estimates
+from tests.export.conftest import trained_like
 from tests.export.toy_graphs import Toy, bound_of
 
 KERNEL = np.random.default_rng(0).standard_normal((2, 2, 3, 3))
@@ -359,3 +362,10 @@ def test_estimates_of_layers_are_just_below_their_bounds() -> None:
         assert {layer.name for layer in layers} == set(estimates)
         for layer in layers:
             assert 1 - 1e-9 <= layer.bound / estimates[layer.name] <= 1.01
+
+
+@pytest.mark.slow
+def test_the_unconstrained_twin_gets_its_large_constant() -> None:
+    network = trained_like(2, constraint="none")
+    graph = Graph(trunk_model(folded(network), 32, 32))
+    assert foreign_bound(graph).lipschitz > 10

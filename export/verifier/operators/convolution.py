@@ -25,9 +25,10 @@ def conv(found: Found, x: Array, kernel: Array, bias: Array | None = None) -> li
     taps = [slice(None, None, a.dilation) for a in axes]
     view = sliding_window_view(padded, spans, (2, 3))[(slice(None), slice(None), *steps, *taps)]
     groups = int(found.get("group", 1))
-    samples = [_grouped(view[n], kernel, groups) for n in range(len(x))]
-    total = np.stack(samples)
-    return [total if bias is None else total + bias[:, None, None]]
+    total = np.stack([_grouped(view[n], kernel, groups) for n in range(len(x))])
+    if bias is not None:
+        total += bias[:, None, None]
+    return [total]
 
 
 def _grouped(view: Array, kernel: Array, groups: int) -> Array:
