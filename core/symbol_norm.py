@@ -73,7 +73,7 @@ def squared_symbol_norm(kernel: Matrix) -> SymbolNorm:
     absolute = matrix_norm_bound(np.abs(kernel).sum((2, 3))) ** 2
     absolute *= 1.0 + 4 * (kernel.size + 8) * UNIT_ROUNDOFF
     if kernel.shape[2] * kernel.shape[3] > _LARGEST_SUPPORT:
-        return SymbolNorm(absolute, 0.0)
+        return SymbolNorm(absolute, float(np.linalg.norm(kernel.sum((2, 3)), 2)) ** 2)
     return _from_lags(kernel, _Lags.of(kernel), absolute)
 
 
