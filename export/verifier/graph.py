@@ -27,14 +27,19 @@ class Graph:
         self.model = model
         try:
             onnx.checker.check_model(model, full_check=True)
-            inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+            inferred = _inferred(model)
         except Exception as error:  # the checker raises several unrelated types
             reason = str(error).strip().splitlines()[0]
             raise VerificationError(f"the ONNX graph is malformed: {reason}") from error
         self.nodes = list(model.graph.node)
+        _require_unique([t.name for t in model.graph.initializer], "initializer")
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         infos = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
         self._shapes = {info.name: _static_shape(info) for info in infos}
+        shadowed = sorted(self.constants.keys() & {n for node in self.nodes for n in node.output})
+        if shadowed:
+            raise VerificationError(f"{shadowed[0]!r} is both stored and computed")
+        self._types = {info.name: info.type.tensor_type.elem_type for info in infos}
         self.producer = {name: node for node in self.nodes for name in node.output if name}
 
     def shape(self, tensor: str) -> tuple[int, ...]:
@@ -47,6 +52,10 @@ class Graph:
                 f"tensor {tensor!r} has no static shape; export with fixed sizes"
             )
         return shape
+
+    def dtype(self, tensor: str) -> int:
+        """Element type of a tensor that is not stored, as in `onnx.TensorProto`."""
+        return int(self._types.get(tensor, onnx.TensorProto.UNDEFINED))
 
     def ancestors(self, tensor: str) -> list[onnx.NodeProto]:
         """Nodes that `tensor` depends on, in graph order."""
@@ -64,6 +73,22 @@ class Graph:
         if name not in self.constants:
             raise VerificationError(f"{label(node)}: input {index} must be a constant of the file")
         return self.constants[name]
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with shapes that follow from its inputs, whatever the file says of others."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    return shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+
+
+def _require_unique(names: list[str], kind: str) -> None:
+    repeated = (
+        {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+    )
+    if repeated:
+        raise VerificationError(f"the file has more than one {kind} {min(repeated)!r}")
 
 
 def _static_shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:

@@ -1,36 +1,38 @@
 """Upper bound on the Lipschitz constant of a graph, by pulling weights back to the input.
 
-For every perturbation, the weighted norm sum_t ||diag(w_t) dt||^2 over a cut of tensors t bounds
+For every pair of inputs, the weighted norm sum_t ||diag(w_t) dt||^2 over a cut of tensors t bounds
 the change of the logits. The walk starts at the logits with w = 1 and replaces the last node's
 output by its inputs, so that the inequality stays true:
 
-    Conv          ||diag(w) K dx|| <= bound(diag(w) K) ||dx||
-    Concat, Split the channel weights are cut or joined: equalities
+    Conv, Gemm    ||diag(w) K dx|| <= bound(diag(w) K) ||dx||
+    Concat, Split, Slice, Pad, Reshape, ...   elements move, repeat or drop: equalities
     Max with Min  sorting two tensors does not increase the distance: both get max(w_max, w_min)
-    Add           ||a + b||^2 <= (1 + s) ||a||^2 + (1 + 1 / s) ||b||^2, s from the forward bounds
+    Add           one linear map where it is one, otherwise shared optimally (rules/sums.py)
+    Relu, ...     the largest slope
 
-Weights of one tensor reached on several paths add up as squares. Because channels carry their own
+Weights of one tensor reached on several paths add up as squares. Because elements carry their own
 weights, a split whose halves are joined again costs nothing, where a bound per tensor would lose
-sqrt(2) at every block.
+sqrt(2) at every block. The rules are in `rules/`, one family of operators a file.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.manifest import LayerBound
-from lipdeploy.core.operator_norm import convolution_norm_bound
-from lipdeploy.export.verifier.graph import Graph, attributes, label
+from lipdeploy.export.verifier.constants import FLOATS
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.rules import RULES
+from lipdeploy.export.verifier.rules.file import File
+from lipdeploy.export.verifier.rules.linear import BYTES_PER_UNIT
+from lipdeploy.export.verifier.rules.walk import Walk
 
-Weights = npt.NDArray[np.float64]  # one per channel (axis 1)
-BYTES_PER_UNIT = 255.0
+# Opsets whose operators the rules were read from: before 13, Split and Squeeze differ.
+OLDEST_OPSET, NEWEST_OPSET = 13, 22
 _UNIT_ROUNDOFF = 2.0**-53
 
 
@@ -42,195 +44,83 @@ class GraphBound:
     layers: tuple[LayerBound, ...]
 
 
+@dataclass(frozen=True)
+class Interface:
+    """Names of the one input and the output of a graph that a bound is asked for."""
+
+    image: str
+    logits: str
+
+
 def graph_bound(graph: Graph, image: str = "image", logits: str = "logits") -> GraphBound:
-    """Bound the Lipschitz constant of `logits` with respect to `image` / 255.
+    """Bound the Lipschitz constant of one tensor with respect to the image in [0, 1].
+
+    An image of bytes is divided by 255; one of floats is taken to be in [0, 1] as it is. The
+    bound is that of the real-arithmetic function of the stored weights, for all real images.
 
     Raises:
-        VerificationError: an operator that has no rule, named with its place.
+        VerificationError: an operator that has no rule, named with its place, a graph that depends
+            on more than the image, or a bound that is not finite.
     """
-    nodes = graph.ancestors(logits)
-    walk = _Walk(graph, image, nodes)
-    walk.add(logits, np.ones(graph.shape(logits)[1]))
-    for node in reversed(nodes):
-        walk.pull_back(node)
-    if set(walk.weights) != {image}:
+    _require_known(graph, image, logits)
+    file = File(graph, image, RULES)
+    nodes = [node for node in graph.ancestors(logits) if not file.is_constant(node)]
+    walk = Walk(file, nodes, records=True)
+    walk.add(logits, np.ones((1,) * len(graph.shape(logits))))
+    with np.errstate(all="ignore"):  # what is not finite is refused below, with its place above
+        left = walk.run()
+    if set(left) != {image}:
         raise VerificationError(
-            f"{logits!r} depends on {sorted(walk.weights) or 'nothing'}; expected {image!r} alone"
+            f"{logits!r} depends on {sorted(left) or 'nothing'}; expected {image!r} alone"
         )
+    # every node rounds a few products and roots of its weights
     slack = 1.0 + 64 * (len(nodes) + 8) * _UNIT_ROUNDOFF
-    lipschitz = float(walk.weights[image].max()) * BYTES_PER_UNIT * slack
+    unit = 1.0 if graph.dtype(image) in FLOATS else BYTES_PER_UNIT
+    lipschitz = float(left[image].max()) * unit * slack
+    if not np.isfinite(lipschitz):
+        raise VerificationError(f"the bound of {logits!r} is {lipschitz}, not a finite number")
     return GraphBound(lipschitz, tuple(reversed(walk.layers)))
 
 
-class _Walk:
-    """State of one backward walk: the weights of the current cut."""
+def sole_interface(graph: Graph) -> Interface:
+    """The image and the logits of a file that is not ours: its only input and its first output.
 
-    def __init__(self, graph: Graph, image: str, nodes: Sequence[onnx.NodeProto]) -> None:
-        self.graph, self.image = graph, image
-        self.weights: dict[str, Weights] = {}
-        self.layers: list[LayerBound] = []
-        self.partner = _max_min_pairs(nodes)
-        self.bytes = _byte_tensors(graph, image)
-
-    def add(self, tensor: str, weights: Weights) -> None:
-        """Join weights to a tensor of the cut; constants do not move and are dropped."""
-        if tensor in self.graph.constants or not tensor:
-            return
-        before = self.weights.get(tensor)
-        self.weights[tensor] = weights if before is None else np.hypot(before, weights)
-
-    def take(self, tensor: str) -> Weights:
-        """Remove a tensor from the cut and return its weights, 0 if it does not matter."""
-        shape = self.graph.shape(tensor)
-        channels = shape[1] if len(shape) > 1 else 1
-        return self.weights.pop(tensor, np.zeros(channels))
-
-    def pull_back(self, node: onnx.NodeProto) -> None:
-        rule = RULES.get(node.op_type)
-        if rule is None or node.domain not in ("", "ai.onnx"):
-            raise VerificationError(
-                f"{label(node)} has no Lipschitz rule; known operators: {', '.join(sorted(RULES))}"
-            )
-        rule(self, node)
-
-
-def _max_min_pairs(nodes: Sequence[onnx.NodeProto]) -> dict[int, onnx.NodeProto]:
-    """For the earlier of a Max and a Min with the same two inputs, the later one.
-
-    Only nodes that the logits depend on count: a dead partner would take the live one's place.
+    Raises:
+        VerificationError: more than one input, or one that holds neither bytes nor floats.
     """
-    seen: dict[tuple[str, ...], onnx.NodeProto] = {}
-    pairs: dict[int, onnx.NodeProto] = {}
-    for node in nodes:
-        if node.op_type in ("Max", "Min") and len(node.input) == 2:
-            first = seen.setdefault(tuple(sorted(node.input)), node)
-            if first.op_type != node.op_type:
-                pairs.setdefault(id(first), node)
-    return pairs
+    inputs = [i.name for i in graph.model.graph.input if i.name not in graph.constants]
+    if len(inputs) != 1:
+        raise VerificationError(f"the graph has inputs {inputs}; expected one image")
+    if graph.dtype(inputs[0]) not in (*FLOATS, onnx.TensorProto.UINT8):
+        raise VerificationError(f"input {inputs[0]!r} holds neither bytes nor floats")
+    return Interface(inputs[0], graph.model.graph.output[0].name)
 
 
-def _byte_tensors(graph: Graph, image: str) -> set[str]:
-    """Tensors still in units of bytes: image after casts, layout changes and shifts."""
-    found = {image}
-    for node in graph.nodes:
-        if node.op_type in ("Cast", "Transpose", "Sub", "Add") and node.input[0] in found:
-            found.update(node.output)
-    return found
+def foreign_bound(graph: Graph) -> GraphBound:
+    """Bound any segmentation graph: first output with respect to its only input in [0, 1].
+
+    Nothing of the file is believed but its weights, so an unconstrained network gets its large L.
+
+    Raises:
+        VerificationError: as for `graph_bound` and `sole_interface`.
+    """
+    interface = sole_interface(graph)
+    return graph_bound(graph, interface.image, interface.logits)
 
 
-def _pass_through(walk: _Walk, node: onnx.NodeProto) -> None:
-    walk.add(node.input[0], walk.take(node.output[0]))
-
-
-def _uniform(walk: _Walk, node: onnx.NodeProto) -> None:
-    """The elements move or are repeated nowhere: the largest weight holds for all."""
-    weights = walk.take(node.output[0])
-    shape = walk.graph.shape(node.input[0])
-    walk.add(node.input[0], np.full(shape[1] if len(shape) > 1 else 1, weights.max()))
-
-
-def _cast(walk: _Walk, node: onnx.NodeProto) -> None:
-    source = walk.graph.producer.get(node.input[0])
-    to_float = attributes(node)["to"] == onnx.TensorProto.FLOAT
-    if not (to_float and (source is None and node.input[0] == walk.image)):
-        raise VerificationError(f"{label(node)}: only the cast of the image to float32 is known")
-    _pass_through(walk, node)
-
-
-def _conv(walk: _Walk, node: onnx.NodeProto) -> None:
-    weights = walk.take(node.output[0])
-    found = attributes(node)
-    kernel = walk.graph.constant(node, 1).astype(np.float64)
-    if kernel.ndim != 4:
-        raise VerificationError(f"{label(node)}: kernel of {kernel.ndim} axes, expected 4")
-    if len(node.input) > 2:
-        walk.graph.constant(node, 2)
-    if not np.isfinite(kernel).all():
-        raise VerificationError(f"{label(node)}: the kernel holds values that are not finite")
-    scale = float(weights.max())
-    shape = weights / scale if scale else weights
-    groups = int(found.get("group", 1))
-    bound = functools.partial(
-        convolution_norm_bound,
-        stride=tuple(found.get("strides", (1, 1))),
-        dilation=tuple(found.get("dilations", (1, 1))),
-        groups=groups,
-    )
-    norm = bound(kernel)
-    joint = norm if (shape == 1).all() else bound(kernel * shape[:, None, None, None])
-    unit = BYTES_PER_UNIT if node.input[0] in walk.bytes else 1.0
-    name = node.input[1].removesuffix(".weight")
-    walk.layers.append(LayerBound(name, node.op_type, tuple(kernel.shape), norm * unit))
-    walk.add(node.input[0], np.full(kernel.shape[1] * groups, scale * joint))
-
-
-def _max_min(walk: _Walk, node: onnx.NodeProto) -> None:
-    later = walk.partner.get(id(node))
-    if later is None and any(partner is node for partner in walk.partner.values()):
-        return  # dealt with at the earlier node of the pair, when both outputs are complete
-    if len(node.input) != 2 or not _same_shapes(walk, node):
-        raise VerificationError(f"{label(node)}: expected two inputs of the output's shape")
-    weights = walk.take(node.output[0])
-    if later is not None:
-        weights = np.maximum(weights, walk.take(later.output[0]))
-    for tensor in node.input:
-        walk.add(tensor, weights)
-
-
-def _same_shapes(walk: _Walk, node: onnx.NodeProto) -> bool:
-    shape = walk.graph.shape(node.output[0])
-    return all(walk.graph.shape(tensor) == shape for tensor in node.input)
-
-
-def _split(walk: _Walk, node: onnx.NodeProto) -> None:
-    _require_channel_axis(node)
-    walk.add(node.input[0], np.concatenate([walk.take(part) for part in node.output]))
-
-
-def _concat(walk: _Walk, node: onnx.NodeProto) -> None:
-    _require_channel_axis(node)
-    weights = walk.take(node.output[0])
-    start = 0
-    for part in node.input:
-        stop = start + walk.graph.shape(part)[1]
-        walk.add(part, weights[start:stop])
-        start = stop
-
-
-def _require_channel_axis(node: onnx.NodeProto) -> None:
-    if attributes(node).get("axis", 0) != 1:
-        raise VerificationError(f"{label(node)}: only axis 1 (channels) is known")
-
-
-def _depth_to_space(walk: _Walk, node: onnx.NodeProto) -> None:
-    found = attributes(node)
-    cells = int(found["blocksize"]) ** 2
-    weights = walk.take(node.output[0])
-    by_class = found.get("mode", b"DCR") == b"CRD"
-    walk.add(node.input[0], np.repeat(weights, cells) if by_class else np.tile(weights, cells))
-
-
-def _shift(walk: _Walk, node: onnx.NodeProto) -> None:
-    """Adding a constant moves nothing; the sum of two tensors is not needed by our networks."""
-    moving = [name for name in node.input if name not in walk.graph.constants]
-    if len(moving) != 1 or walk.graph.shape(moving[0]) != walk.graph.shape(node.output[0]):
-        raise VerificationError(f"{label(node)}: only a constant added to one tensor is known")
-    walk.add(moving[0], walk.take(node.output[0]))
-
-
-RULES: dict[str, Callable[[_Walk, onnx.NodeProto], None]] = {
-    "Abs": _pass_through,
-    "Add": _shift,
-    "Cast": _cast,
-    "Concat": _concat,
-    "Conv": _conv,
-    "DepthToSpace": _depth_to_space,
-    "Identity": _pass_through,
-    "Max": _max_min,
-    "Min": _max_min,
-    "Neg": _pass_through,
-    "Relu": _pass_through,
-    "Split": _split,
-    "Sub": _shift,
-    "Transpose": _uniform,
-}
+def _require_known(graph: Graph, image: str, logits: str) -> None:
+    """The image is an input and nothing else; the logits are floats; the opset was read."""
+    standard = [o.version for o in graph.model.opset_import if o.domain in ("", "ai.onnx")]
+    if len(standard) != 1 or not OLDEST_OPSET <= standard[0] <= NEWEST_OPSET:
+        raise VerificationError(
+            f"opset {standard} is not known; expected {OLDEST_OPSET} to {NEWEST_OPSET}"
+        )
+    if graph.model.functions:  # one of them may stand in for a standard operator
+        raise VerificationError(f"the file defines {len(graph.model.functions)} operators itself")
+    names = {info.name for info in graph.model.graph.input}
+    if image not in names or image in graph.constants or image in graph.producer:
+        raise VerificationError(f"{image!r} is not an input of the graph; it has {sorted(names)}")
+    if graph.dtype(image) not in (*FLOATS, onnx.TensorProto.UINT8):
+        raise VerificationError(f"input {image!r} holds neither bytes nor floats")
+    if logits in graph.producer and graph.dtype(logits) not in FLOATS:
+        raise VerificationError(f"{logits!r} does not hold floats")

@@ -1,75 +1,50 @@
-"""How tight each layer's bound is: its ratio to a lower estimate of the true norm.
-
-For people who ask whether the bound is loose. Nothing is concluded from it.
-"""
+"""How tight the bounds of single layers are: estimates of the same norms from below, no proof."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from lipdeploy.core.manifest import LayerBound
+from lipdeploy.core.operator_norm import convolution_norm_estimate
+from lipdeploy.export.verifier.axes import positive
+from lipdeploy.export.verifier.constants import folded_constants
 from lipdeploy.export.verifier.graph import Graph, attributes
-from lipdeploy.export.verifier.lipschitz import BYTES_PER_UNIT
+from lipdeploy.export.verifier.rules.file import byte_tensors
+from lipdeploy.export.verifier.rules.linear import BYTES_PER_UNIT
 
-_GRID = 8
 
+def layer_estimates(graph: Graph, image: str = "image") -> dict[str, float]:
+    """Estimated norm of every convolution and product, by the name that `GraphBound.layers` uses.
 
-def tightness(graph: Graph, layers: Sequence[LayerBound]) -> tuple[float | None, ...]:
-    """Bound over estimate for each layer, 1 or more up to rounding; None where unknown.
+    A bound divided by its estimate is 1 at best and says how much the proof loses; the estimate is
+    that of a large frame and never a certificate.
 
-    The estimate is the norm of the convolution on the infinite lattice at some frequencies, which
-    its norm on any one frame stays below by little.
+    Raises:
+        ValueError: malformed attributes; `graph_bound` names their place.
     """
-    nodes = {
-        node.input[1].removesuffix(".weight"): node
-        for node in graph.nodes
-        if node.op_type == "Conv" and node.input[1] in graph.constants
-    }
-    return tuple(_ratio(graph, nodes.get(layer.name), layer) for layer in layers)
+    constants, units = folded_constants(graph), byte_tensors(graph, image)
+    found = {}
+    for node in graph.nodes:
+        name = next((n for n in node.input[:2] if n in constants), None)
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and name is not None:
+            unit = BYTES_PER_UNIT if node.input[0] in units else 1.0
+            found[name.removesuffix(".weight")] = unit * _estimate(node, constants[name])
+    return found
 
 
-def _ratio(graph: Graph, node: onnx.NodeProto | None, layer: LayerBound) -> float | None:
-    if node is None:
-        return None
-    found = attributes(node)
-    kernel = graph.constant(node, 1).astype(np.float64)
-    if kernel.ndim != 4:
-        return None
-    first = not any(n.op_type == "Conv" for n in graph.ancestors(node.input[0]))
-    estimate = symbol_norm(
-        kernel,
-        tuple(found.get("strides", (1, 1))),
-        tuple(found.get("dilations", (1, 1))),
-        int(found.get("group", 1)),
-    ) * (BYTES_PER_UNIT if first else 1.0)
-    return layer.bound / estimate if estimate > 0 else None
-
-
-def symbol_norm(
-    kernel: npt.NDArray[np.float64],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
-) -> float:
-    """Largest singular value of the symbol over a grid of frequencies: never above the norm.
-
-    A stride folds the frequencies that alias onto each other into one matrix.
-    """
-    (sh, sw), (dh, dw) = stride, dilation
-    y, x = np.arange(kernel.shape[2]) * dh, np.arange(kernel.shape[3]) * dw
-    largest = 0.0
-    for u, v in itertools.product(range(_GRID), range(_GRID // 2 + 1)):
-        p = 2 * np.pi * (u / _GRID + np.arange(sh)) / sh
-        q = 2 * np.pi * (v / _GRID + np.arange(sw)) / sw
-        wave = np.exp(-1j * (np.outer(p, y)[:, None, :, None] + np.outer(q, x)[None, :, None, :]))
-        symbol = np.tensordot(kernel, wave, axes=([2, 3], [2, 3])) / np.sqrt(sh * sw)
-        for part in np.split(symbol.reshape(*symbol.shape[:2], -1), groups):
-            joint = part.reshape(len(part), -1)
-            gram = joint @ joint.conj().T
-            largest = max(largest, float(np.linalg.eigvalsh(gram)[-1]))
-    return float(np.sqrt(largest))
+def _estimate(node: onnx.NodeProto, weight: npt.NDArray[Any]) -> float:
+    attrs = attributes(node)
+    if node.op_type == "Gemm":
+        return abs(float(attrs.get("alpha", 1.0))) * float(np.linalg.norm(weight, 2))
+    if weight.ndim != 4:
+        return float(np.linalg.norm(weight, 2))
+    strides, dilations = positive(attrs, "strides", 2), positive(attrs, "dilations", 2)
+    return convolution_norm_estimate(
+        weight,
+        (strides[0], strides[1]),
+        (dilations[0], dilations[1]),
+        int(attrs.get("group", 1)),
+    )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto
 
 from lipdeploy import __version__
 from lipdeploy.core.content_hash import content_from_bytes
@@ -17,15 +15,14 @@ from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound, Manifest
 from lipdeploy.core.record import Record
-from lipdeploy.export.opset import IR_VERSION, OPSET
+from lipdeploy.export.verifier.contract import check_container, check_interface, check_numerics
 from lipdeploy.export.verifier.execution import EngineError, Plan, check_execution
-from lipdeploy.export.verifier.foreign import foreign_bound
 from lipdeploy.export.verifier.graph import Graph, model_from_bytes, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
 from lipdeploy.export.verifier.isolation import check_survives
-from lipdeploy.export.verifier.lipschitz import graph_bound
-from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, statistical_slack
-from lipdeploy.export.verifier.tightness import tightness
+from lipdeploy.export.verifier.lipschitz import foreign_bound, graph_bound
+from lipdeploy.export.verifier.parity import Frame
+from lipdeploy.export.verifier.tightness import layer_estimates
 from lipdeploy.runtime.model_file import ModelFile, model_file, read_bytes
 
 
@@ -111,7 +108,7 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     found.content_sha256 = content_from_bytes(data).sha256
     model = model_from_bytes(data, found.model)
     if not any(p.key == "lipdeploy.schema" for p in model.metadata_props):
-        found.foreign_bound = foreign_bound(model)
+        found.foreign_bound = _bound_of_foreign(model)
     file = model_file(data, found.model)
     manifest, numerics = file.manifest, file.manifest.numerics
     found.declared, found.level, found.slack = manifest.lipschitz, numerics.level, numerics.slack
@@ -137,10 +134,20 @@ def _check_bound(graph: Graph, manifest: Manifest, tight: bool, found: Verificat
     bound = graph_bound(graph)
     found.lipschitz, found.layers = bound.lipschitz, bound.layers
     if tight:
-        found.tightness = tightness(graph, bound.layers)
+        estimates = layer_estimates(graph)
+        norms = ((layer.bound, estimates.get(layer.name)) for layer in bound.layers)
+        found.tightness = tuple(norm / estimate if estimate else None for norm, estimate in norms)
     if not bound.lipschitz <= manifest.lipschitz:
         raise VerificationError(_worst_layer(manifest, bound.lipschitz, bound.layers))
     found.checks.append(f"bound: L <= {at_most(bound.lipschitz, 8)} from the stored weights")
+
+
+def _bound_of_foreign(model: onnx.ModelProto) -> float | None:
+    """For information, None where some operator has no rule."""
+    try:
+        return foreign_bound(Graph(model)).lipschitz
+    except VerificationError:
+        return None
 
 
 def _parity(errors: Sequence[EngineError], slack: float) -> str:
@@ -168,66 +175,6 @@ def _record(file: ModelFile, found: Verification) -> Record:
     )
 
 
-def check_container(model: onnx.ModelProto, file: ModelFile) -> None:
-    """Refuse parts of an ONNX file that no lipdeploy model has and that engines read differently.
-
-    Raises:
-        VerificationError: which part.
-    """
-    outputs = [output.name for output in model.graph.output]
-    unexpected = {
-        "functions": len(model.functions),
-        "training_info": len(model.training_info),
-        "device configurations": len(getattr(model, "configuration", ())),
-        "sparse initializers": len(model.graph.sparse_initializer),
-        "overloaded nodes": sum(bool(node.overload) for node in model.graph.node),
-        "outputs of one name": len(outputs) - len(set(outputs)),
-    }
-    for part, count in unexpected.items():
-        if count:
-            raise VerificationError(f"the file has {count} {part}; a lipdeploy model has none")
-    if {p.key: p.value for p in model.metadata_props} != dict(file.content.metadata):
-        raise VerificationError("two readings of the file's metadata differ; export it again")
-    opsets = {(o.domain, o.version) for o in model.opset_import}
-    if opsets != {("", OPSET)} or model.ir_version > IR_VERSION:
-        raise VerificationError(
-            f"the file has opsets {sorted(opsets)} and IR {model.ir_version}; "
-            f"expected opset {OPSET} alone and IR up to {IR_VERSION}"
-        )
-
-
-def check_numerics(manifest: Manifest) -> None:
-    """The level must be one that the declared evidence can carry.
-
-    `proved` and `bounded` are refused until their derivation is part of the file.
-
-    Raises:
-        VerificationError: a level that was not earned.
-    """
-    numerics = manifest.numerics
-    if numerics.level == "none":
-        return
-    if numerics.level != "statistical" or numerics.precision != "float32":
-        raise VerificationError(
-            f"level {numerics.level!r} at precision {numerics.precision!r} cannot be checked by "
-            "this version; expected 'statistical' at 'float32', or 'none'"
-        )
-    evidence = numerics.evidence
-    largest = float(evidence.get("largest_error", math.inf))
-    sigma = float(evidence.get("sigma", math.inf))
-    earned = (
-        int(evidence.get("frames", 0)) >= STATISTICAL_FRAMES
-        and int(evidence.get("attacked_frames", 0)) > 0
-        and numerics.slack >= statistical_slack(largest, sigma)
-    )
-    if not earned:
-        raise VerificationError(
-            f"level 'statistical' is not earned by slack {numerics.slack} and {dict(evidence)}; "
-            f"it needs {STATISTICAL_FRAMES} frames, attacked ones among them, and slack of at "
-            "least the largest error and 8 sqrt(2) sigma"
-        )
-
-
 def _worst_layer(manifest: Manifest, lipschitz: float, layers: tuple[LayerBound, ...]) -> str:
     declared = {layer.name: layer.bound for layer in manifest.layers}
     changed = max(layers, key=lambda e: e.bound / declared.get(e.name, e.bound))
@@ -235,40 +182,3 @@ def _worst_layer(manifest: Manifest, lipschitz: float, layers: tuple[LayerBound,
     if changed.name in declared:
         place += f", the metadata says {declared[changed.name]:.6f}"
     return f"L is bounded by {lipschitz:.6f}, the metadata claims {manifest.lipschitz:.6f}; {place}"
-
-
-def check_interface(graph: Graph, manifest: Manifest) -> None:
-    """Names, types and shapes of inputs and outputs as in the contract.
-
-    Raises:
-        VerificationError: what differs.
-    """
-    h, w = manifest.height, manifest.width
-    expected_inputs = {
-        "image": (TensorProto.UINT8, (1, h, w, 3)),
-        "eps": (TensorProto.FLOAT, (manifest.budgets,)),
-    }
-    expected_outputs = {
-        "mask": (TensorProto.UINT8, (1, h, w)),
-        "radius": (TensorProto.FLOAT, (1, h, w)),
-        "flips": (TensorProto.FLOAT, (1, manifest.budgets)),
-    }
-    inputs = {i.name: _type(i) for i in graph.model.graph.input}
-    outputs = {o.name: _type(o) for o in graph.model.graph.output}
-    logits = outputs.pop("logits", None)
-    if inputs != expected_inputs or outputs != expected_outputs:
-        raise VerificationError(
-            f"interface {inputs} -> {outputs} is not {expected_inputs} -> {expected_outputs}"
-        )
-    classes = len(manifest.class_names)
-    if graph.shape("logits") != (1, classes, h, w) or (logits and logits[0] != TensorProto.FLOAT):
-        raise VerificationError(
-            f"logits have shape {graph.shape('logits')}, expected (1, {classes}, {h}, {w})"
-        )
-    if any(n.domain not in ("", "ai.onnx") for n in graph.nodes):
-        raise VerificationError("the graph uses operators outside the ONNX standard")
-
-
-def _type(info: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
-    tensor = info.type.tensor_type
-    return tensor.elem_type, tuple(d.dim_value for d in tensor.shape.dim)

@@ -119,7 +119,7 @@ def test_both_heads_and_rectangles(tmp_path: Path, head: str) -> None:
 def test_unconstrained_twin_is_told_as_it_is(tmp_path: Path) -> None:
     twin = checkpoint(3, "none")
     report = export(twin, tmp_path / "m.onnx", Request(64, 64, frames=4), lambda _: None)
-    assert report.verification.lipschitz > 100
+    assert report.verification.lipschitz > 50
 
 
 class Skewed(Replay):
