@@ -16,8 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from lipdeploy.cli import main
 from lipdeploy.core.manifest import manifest_from_metadata
 from lipdeploy.export.head import head_nodes
-from lipdeploy.export.verifier.graph import load_model, weights_sha256
+from lipdeploy.export.verifier.graph import Graph, load_model, weights_sha256
 from lipdeploy.export.verifier.head_check import head_spec
+from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.export.verifier.replay import Replay
 from tests.export.test_verify import metadata, node, replace_constant
 
 Tamper = Callable[[onnx.ModelProto], None]
@@ -94,19 +96,6 @@ def forged_slack(model: onnx.ModelProto) -> None:
     forged = numerics | {"slack": 1e-7, "level": "statistical", "evidence": evidence}
     metadata(model, "lipdeploy.numerics", forged)
     rebuild_head(model)
-
-
-def wrapped_padding(model: onnx.ModelProto) -> None:
-    strided = next(
-        n for n in model.graph.node if n.op_type == "Conv" and max(attribute(n, "strides").ints) > 1
-    )
-    top, left, bottom, right = attribute(strided, "pads").ints or (1, 1, 1, 1)
-    amounts = np.array([0, 0, top or 1, left or 1, 0, 0, bottom or 1, right or 1], np.int64)
-    model.graph.initializer.append(numpy_helper.from_array(amounts, "wrap"))
-    attribute(strided, "pads").ints[:] = [0, 0, 0, 0]
-    pad = helper.make_node("Pad", [strided.input[0], "wrap"], ["wrapped"], mode="wrap")
-    insert_before(model, strided, pad)
-    rehash(model)
 
 
 def other_dilation(model: onnx.ModelProto) -> None:
@@ -270,7 +259,6 @@ def initializer_as_input(model: onnx.ModelProto) -> None:
         (forged_layer_table, "L is bounded by"),
         (forged_preprocessing, "L is bounded by"),
         (forged_slack, "not earned"),
-        (wrapped_padding, "Pad|L is bounded by"),
         (other_dilation, "malformed|shape|interface|logits"),
         (automatic_padding, "auto_pad|malformed|L is bounded by"),
         (doubled_features, "Mul|L is bounded by"),
@@ -318,3 +306,54 @@ def test_tampering_is_found_and_named(
     verdict = capsys.readouterr().out.strip().splitlines()[-1]
     assert verdict.startswith("FAILED")
     assert any(part in verdict for part in message.split("|")), verdict
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, 1.0), (7, 1.3)])
+def test_wrapped_padding_at_an_odd_size_is_not_one_lipschitz(
+    model_64: Path, side: int, expected: float
+) -> None:
+    """The same orthogonal strided kernel: at an even size it wraps into itself, at an odd one two
+    windows share a row, and the norm grows (the dense Jacobian is exact).
+    """
+    kernel = numpy_helper.to_array(
+        next(
+            t
+            for t in load_model(model_64).graph.initializer
+            if t.name == "network.stages.2.entry.weight"
+        )
+    )
+    channels = kernel.shape[1]
+    lift = np.zeros((channels, 3, 1, 1), np.float32)
+    lift[:3, :, 0, 0] = np.eye(3) / 255
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    out = (side - 1) // 2 + 1
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["bytes"], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", ["bytes"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Conv", ["planes", "lift"], ["x"]),
+            helper.make_node("Pad", ["x", "pads"], ["wrapped"], mode="wrap"),
+            helper.make_node("Conv", ["wrapped", "kernel"], ["logits"], strides=[2, 2]),
+        ],
+        "wrapped",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, side, side, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, len(kernel), out, out])],
+        [
+            numpy_helper.from_array(lift, "lift"),
+            numpy_helper.from_array(pads, "pads"),
+            numpy_helper.from_array(kernel, "kernel"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    found = Graph(model)
+    bound = graph_bound(found).lipschitz
+    replay = Replay(found)
+    origin = replay(np.zeros((side, side, 3), np.uint8))
+    columns = []
+    for index in range(3 * side * side):
+        unit = np.zeros(3 * side * side, np.uint8)
+        unit[index] = 255
+        columns.append((replay(unit.reshape(side, side, 3)) - origin).ravel())
+    exact = float(np.linalg.norm(np.stack(columns), 2))
+    assert exact <= bound
+    assert bound <= 1.00001 if side == 8 else bound > expected

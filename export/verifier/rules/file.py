@@ -91,7 +91,7 @@ def byte_tensors(graph: Graph, image: str) -> set[str]:
     """Tensors still in units of bytes: a uint8 image after casts, layout changes and shifts."""
     found = {image} if graph.dtype(image) == onnx.TensorProto.UINT8 else set()
     for node in graph.nodes:
-        kinds = ("Cast", "Identity", "Transpose", "Sub", "Add")
+        kinds = ("Cast", "Identity", "Transpose", "Sub", "Add", "Pad")
         if node.op_type in kinds and found.intersection(node.input):
             found.update(node.output)
     return found
