@@ -54,6 +54,8 @@ demo: $(RUN_VENV)/.stamp  ## run the bundled model on the bundled clip, as a dev
 bench: setup  ## measure speed
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/head.py
+	$(BIN)/python benchmarks/verify.py
+	$(BIN)/python benchmarks/certify_memory.py
 	$(BIN)/python benchmarks/training_step.py
 
 ci: check test cpp demo  ## all that must pass
