@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.exact import square_rest, squares_fit
+from lipdeploy.core.exact import product_rest, squares_fit
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -48,9 +48,12 @@ class CostCurve:
         Returns:
             Counts in 0..size, shaped like `eps`.
 
+        Raises:
+            ValueError: a negative budget.
+
         Source: Eq. 11.
         """
-        budgets = np.asarray(eps, np.float64)
+        budgets = checked_budgets(eps)
         squared = np.square(np.clip(budgets, 0.0, _LARGEST_EPS))
         doubt = 2.0**-50 + (self.size * 2.0**-51) ** 2
         low = np.searchsorted(self.total[1:], squared * (1.0 - doubt), side="right")
@@ -122,9 +125,21 @@ def _prefix_sums(root: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     total = np.cumsum(square)
     before = np.concatenate([[0.0], total[:-1]])
     step = total - before
-    lost = (before - (total - step)) + (square - step) + square_rest(root, square)
+    lost = (before - (total - step)) + (square - step) + product_rest(root, root, square)
     corrected = np.maximum.accumulate(total + np.cumsum(lost))
     return np.concatenate([[0.0], corrected])
+
+
+def checked_budgets(eps: float | FloatArray) -> npt.NDArray[np.float64]:
+    """Budgets as float64.
+
+    Raises:
+        ValueError: one of them is negative.
+    """
+    budgets = np.asarray(eps, np.float64)
+    if (budgets < 0).any():
+        raise ValueError(f"eps is {budgets.min()}; expected 0 or more")
+    return budgets
 
 
 def rounding_inflation(pixels: int) -> float:

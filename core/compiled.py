@@ -35,7 +35,7 @@ def count_flips(radius: FloatArray | CostCurve, eps: float | FloatArray) -> npt.
     """
     if isinstance(radius, CostCurve) or not _served(radius):
         return certificate.count_flips(radius, eps)
-    budgets = np.asarray(eps, np.float64)
+    budgets = certificate.checked_budgets(eps)
     if budgets.ndim == 0:
         return np.asarray(_native.count_flips(_flat(radius, np.float32), float(budgets)), np.int64)
     return _native.count_flips_curve(_flat(radius, np.float32), _flat(budgets, np.float64)).reshape(
@@ -49,7 +49,7 @@ def count_flips_upper(
     """Upper bound on `count_flips` after one pass; see `histogram.count_flips_upper`."""
     if not _served(radius):
         return histogram.count_flips_upper(radius, eps)
-    budgets = np.asarray(eps, np.float64)
+    budgets = certificate.checked_budgets(eps)
     return _native.count_flips_upper(_flat(radius, np.float32), _flat(budgets, np.float64)).reshape(
         budgets.shape
     )
@@ -64,6 +64,7 @@ def certify_segments(
     """Flips and budgets of every segment; see `segments.certify_segments`."""
     if not _served(radius):
         return segments.certify_segments(segment, radius, eps, needed)
+    _require_one_shape(segment, radius)
     small = segment.dtype in (np.uint8, np.int32)
     numbers: npt.NDArray[Any] = _flat(segment, segment.dtype.type if small else np.int64)
     asked = _flat(needed, np.int64)
@@ -78,6 +79,7 @@ def iou_frontier(
     labels = truth.dtype == predicted.dtype == np.uint8 and 0 <= class_id <= 255
     if not (labels and _served(leave) and _served(join)):
         return class_iou.iou_frontier(truth, predicted, leave, join, class_id, eps)
+    _require_one_shape(truth, predicted, leave, join)
     hits, union, gained = _native.iou_frontier(
         _flat(truth, np.uint8),
         _flat(predicted, np.uint8),
@@ -107,6 +109,13 @@ def label_regions(mask: npt.NDArray[np.uint8], min_area: int) -> RegionLabels:
     table, tiny_count = _native.label_regions(np.ascontiguousarray(mask), min_area, number)
     rows = table.reshape(-1, 6)
     return RegionLabels(number.reshape(mask.shape), rows[:, :4], rows[:, 4], rows[:, 5], tiny_count)
+
+
+def _require_one_shape(*arrays: npt.NDArray[Any]) -> None:
+    """The module sees flat arrays only: one that is transposed would go unnoticed there."""
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        raise ValueError(f"arrays have shapes {sorted(shapes)}; expected one and the same")
 
 
 def _served(radius: FloatArray) -> bool:

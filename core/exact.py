@@ -9,20 +9,26 @@ import numpy.typing as npt
 
 _SPLIT = 2.0**27 + 1.0
 
+Floats = npt.NDArray[np.float64]
 
-def square_rest(
-    value: npt.NDArray[np.float64], square: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """What rounding took from `square` = fl(value^2): value^2 = square + rest without error.
+
+def product_rest(a: Floats, b: Floats, product: Floats) -> Floats:
+    """What rounding took from `product` = fl(a b): a b = product + rest without error.
 
     Exact for magnitudes within 2^-450..2^450 and for 0.
 
     Source: Dekker 1971.
     """
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    rest = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return np.asarray(rest)
+
+
+def _halves(value: Floats) -> tuple[Floats, Floats]:
+    """Two floats of half the digits that add up to the value."""
     wide = value * _SPLIT
     high = wide - (wide - value)
-    low = value - high
-    return np.asarray(((high * high - square) + 2.0 * high * low) + low * low)
+    return high, value - high
 
 
 def squares_fit(root: npt.NDArray[np.float64], budget_root: float) -> bool:
@@ -32,6 +38,10 @@ def squares_fit(root: npt.NDArray[np.float64], budget_root: float) -> bool:
     sign is that of the sum.
     """
     bound = np.array([budget_root], np.float64)
-    terms = [root.ravel() ** 2, square_rest(root.ravel(), root.ravel() ** 2)]
-    terms += [-(bound**2), -square_rest(bound, bound**2)]
+    terms = [root.ravel() ** 2, _square_rest(root.ravel())]
+    terms += [-(bound**2), -_square_rest(bound)]
     return math.fsum(np.concatenate(terms).tolist()) <= 0.0
+
+
+def _square_rest(root: Floats) -> Floats:
+    return product_rest(root, root, root**2)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.certificate import rounding_inflation
+from lipdeploy.core.certificate import checked_budgets, rounding_inflation
 
 _SHIFT = 15
 _FINITE = 0x7F800000 >> _SHIFT  # buckets of finite radii
 
 
 def count_flips_upper(
-    radius: npt.NDArray[np.float32], eps: float | npt.NDArray[np.floating]
+    radius: npt.NDArray[np.floating], eps: float | npt.NDArray[np.floating]
 ) -> npt.NDArray[np.int64]:
     """Upper bound on the number of pixels that a perturbation of l2 norm `eps` can change.
 
     Never below `count_flips`, and never above the number of finite radii.
 
     Args:
-        radius: any shape, float32; infinity for a fixed pixel; NaN and negative count as 0.
+        radius: any shape; infinity for a fixed pixel; NaN and negative count as 0.
         eps: one budget or an array of budgets; NaN counts as infinite.
 
     Returns:
@@ -31,6 +31,7 @@ def count_flips_upper(
 
     Source: Massena et al. 2025, Eq. 11, relaxed.
     """
+    checked_budgets(eps)
     pixels, edge_cost = _buckets(radius)
     paid = np.append(0.0, np.cumsum(pixels * edge_cost))
     below = np.append(0, np.cumsum(pixels))
@@ -45,10 +46,20 @@ def count_flips_upper(
 
 
 def _buckets(
-    radius: npt.NDArray[np.float32],
+    radius: npt.NDArray[np.floating],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Number of radii and smallest possible squared radius of each bucket of finite radii."""
-    sound = np.fmax(np.ravel(radius), np.float32(0.0)) + np.float32(0.0)
+    sound = np.fmax(_float32_down(np.ravel(radius)), np.float32(0.0)) + np.float32(0.0)
     pixels = np.bincount(sound.view(np.uint32) >> _SHIFT, minlength=_FINITE)[:_FINITE]
     edges = (np.arange(_FINITE, dtype=np.uint32) << np.uint32(_SHIFT)).view(np.float32)
     return pixels.astype(np.int64), np.square(edges.astype(np.float64))
+
+
+def _float32_down(radius: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Largest float32 at most each radius."""
+    if radius.dtype == np.float32:
+        return radius
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = radius.astype(np.float32)
+        below = np.nextafter(rounded, np.float32(-np.inf))
+        return np.asarray(np.where(rounded.astype(radius.dtype) > radius, below, rounded))

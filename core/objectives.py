@@ -2,7 +2,8 @@
 
 All functions take the radii of the pixels that count (label known, inside the region of interest),
 as an array or as a `CostCurve` that several questions share, and never look at pixels they are not
-given. No pixels: nothing can be degraded, so shares are 1, rates 0 and budgets infinite.
+given. Shares are rounded against us. No pixels: nothing can be degraded, so shares are 1, rates 0
+and budgets infinite.
 
 Collective: all pixels share one budget (the knapsack). Pixelwise: each pixel has the whole budget,
 which is what baselines report; never the better figure of the two.
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from lipdeploy.core.certificate import CostCurve, budget_for_flips, cost_curve
 from lipdeploy.core.compiled import count_flips
+from lipdeploy.core.ratio import shares_down, shares_up
 
 Radii = npt.NDArray[np.floating]
 Counts = npt.NDArray[np.integer]
@@ -35,22 +37,22 @@ def kept_share(radius: Radii | CostCurve, eps: Eps) -> Shares:
 
     With `correct_radii` this is CRPA (Eq. 10), with plain radii CRS (Eq. 21).
     """
-    return np.asarray(1.0 - count_flips(radius, eps) / max(1, radius.size))
+    return _kept(count_flips(radius, eps), radius.size)
 
 
 def pixelwise_share(radius: Radii | CostCurve, eps: Eps) -> Shares:
     """Share of pixels whose own radius exceeds the budget: what pixelwise baselines report."""
-    return np.asarray(1.0 - cost_curve(radius).flips_alone(eps) / max(1, radius.size))
+    return _kept(cost_curve(radius).flips_alone(eps), radius.size)
 
 
 def worst_fnr(radius: Radii | CostCurve, eps: Eps) -> Shares:
     """Largest false negative rate, from `correct_radii` on the pixels of one class (Eq. 16)."""
-    return np.asarray(count_flips(radius, eps) / max(1, radius.size))
+    return shares_up(count_flips(radius, eps), max(1, radius.size))
 
 
 def pixelwise_fnr(radius: Radii | CostCurve, eps: Eps) -> Shares:
     """The same with the whole budget for each pixel."""
-    return np.asarray(cost_curve(radius).flips_alone(eps) / max(1, radius.size))
+    return shares_up(cost_curve(radius).flips_alone(eps), max(1, radius.size))
 
 
 def kept_curve(radius: Radii | CostCurve) -> tuple[Shares, Shares]:
@@ -63,7 +65,7 @@ def kept_curve(radius: Radii | CostCurve) -> tuple[Shares, Shares]:
     """
     curve = cost_curve(radius)
     budgets = curve.budgets()
-    return budgets, np.asarray(1.0 - np.arange(budgets.size) / max(1, curve.size))
+    return budgets, _kept(np.arange(budgets.size), curve.size)
 
 
 def budget_for_accuracy(radius: Radii | CostCurve, gamma: float | Fraction) -> float:
@@ -75,25 +77,25 @@ def budget_for_accuracy(radius: Radii | CostCurve, gamma: float | Fraction) -> f
     Raises:
         ValueError: gamma outside 0..1.
     """
-    wrong = 1 - _share(gamma)
+    wrong = 1 - exact_share(gamma)
     return budget_for_flips(radius, math.ceil(wrong * radius.size)) if radius.size else math.inf
 
 
 def budget_for_fnr(radius: Radii | CostCurve, gamma: float) -> float:
     """Least budget that brings the false negative rate of one class up to gamma (Eq. 18)."""
-    return budget_for_accuracy(radius, 1 - _share(gamma))
+    return budget_for_accuracy(radius, 1 - exact_share(gamma))
 
 
 def pixelwise_budget_for_accuracy(radius: Radii | CostCurve, gamma: float | Fraction) -> float:
     """Least eps at which a share of at most gamma has radii above it."""
-    wrong = 1 - _share(gamma)
+    wrong = 1 - exact_share(gamma)
     curve = cost_curve(radius)
     return curve.budget_alone(math.ceil(wrong * curve.size)) if curve.size else math.inf
 
 
 def pixelwise_budget_for_fnr(radius: Radii | CostCurve, gamma: float) -> float:
     """Least eps at which a share of at least gamma has radii of at most it."""
-    return pixelwise_budget_for_accuracy(radius, 1 - _share(gamma))
+    return pixelwise_budget_for_accuracy(radius, 1 - exact_share(gamma))
 
 
 def stability50(radius: Radii | CostCurve) -> float:
@@ -122,7 +124,12 @@ def vanishing_pixels(
     return worst_case_pixels(np.where(predicted == class_id, radius, np.inf), eps)
 
 
-def _share(gamma: float | Fraction) -> Fraction:
+def _kept(flips: npt.NDArray[np.int64], size: int) -> Shares:
+    """Share of pixels that are not flipped, rounded down; 1 without any pixel."""
+    return shares_down(size - flips, size) if size else np.ones(np.shape(flips))
+
+
+def exact_share(gamma: float | Fraction) -> Fraction:
     """A share as the decimal that was written: 0.7 is 7/10, so that counts are not off by one.
 
     Raises:

@@ -1,7 +1,7 @@
 """The radius of a pixel: how far the input must move before its class can change.
 
 A radius is a lower bound on the l2 norm of the input perturbation that makes another class tie with
-the predicted one. Every rounding is downwards.
+the predicted one. Radii are rounded down, margins to nearest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ FloatArray = npt.NDArray[np.floating]
 Radii = npt.NDArray[np.float64]
 
 _UNIT_ROUNDOFF = 2.0**-53
+_LOWERED, _RAISED = 1.0 - 4 * _UNIT_ROUNDOFF, 1.0 + 4 * _UNIT_ROUNDOFF
 
 
 def margin_from_logits(logits: FloatArray) -> Radii:
@@ -46,8 +47,8 @@ def radius_from_margin(margin: FloatArray, lipschitz: float, slack: float = 0.0)
     """Radius in input l2 units of each pixel: max(0, margin - 2 * slack) / (sqrt(2) * lipschitz).
 
     `slack` bounds the error of one logit difference of the network that executes (0 for exact
-    logits). A margin that is not a number gets radius 0. The result is lowered by 4 units of
-    rounding, so it never exceeds the real-arithmetic value.
+    logits). A margin that is not a number gets radius 0. The result is lowered by a few
+    units of rounding, so it never exceeds the real-arithmetic value.
 
     Raises:
         ValueError: `lipschitz` is not above 0.
@@ -55,7 +56,8 @@ def radius_from_margin(margin: FloatArray, lipschitz: float, slack: float = 0.0)
     Source: Eq. 8 and 20 with p = 2.
     """
     _check_lipschitz(lipschitz)
-    usable = np.asarray(margin, np.float64) - 2.0 * slack
+    # Lowered before the difference, which may cancel: a margin is rounded to nearest.
+    usable = np.asarray(margin, np.float64) * _LOWERED - 2.0 * slack * _RAISED
     factor = (1.0 - 8 * _UNIT_ROUNDOFF) / (math.sqrt(2.0) * lipschitz)
     return np.where(usable > 0, usable * factor, 0.0)
 
@@ -99,7 +101,7 @@ def pairwise_radius(
     lowered = 1.0 - (rows.shape[1] + 16) * _UNIT_ROUNDOFF
     for j, row in enumerate(rows):
         distance = np.linalg.norm(rows - row, axis=1)[winner]
-        usable = exact.max(axis=0) - exact[j] - 2.0 * slack
+        usable = (exact.max(axis=0) - exact[j]) * _LOWERED - 2.0 * slack * _RAISED
         with np.errstate(divide="ignore", invalid="ignore"):
             alone = usable * lowered / (features_lipschitz * distance)
         best = np.where(winner == j, best, np.minimum(best, np.where(usable > 0, alone, 0.0)))

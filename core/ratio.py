@@ -8,6 +8,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from lipdeploy.core.exact import product_rest
+
 Counts = npt.NDArray[np.int64]
 
 _INT64_SAFE = 2**62
@@ -63,3 +65,26 @@ def ratio_down(above: int, below: int) -> float:
     exact = Fraction(above, below)
     rounded = float(exact)
     return rounded if Fraction(rounded) <= exact else math.nextafter(rounded, -math.inf)
+
+
+def shares_down(above: npt.NDArray[np.integer], below: int) -> npt.NDArray[np.float64]:
+    """Largest floats at most above / below, for counts up to 2^50; below >= 1."""
+    quotient, excess = _quotients(above, below)
+    return np.where(excess > 0, np.nextafter(quotient, -np.inf), quotient)
+
+
+def shares_up(above: npt.NDArray[np.integer], below: int) -> npt.NDArray[np.float64]:
+    """Smallest floats at least above / below, likewise."""
+    quotient, excess = _quotients(above, below)
+    return np.where(excess < 0, np.nextafter(quotient, np.inf), quotient)
+
+
+def _quotients(
+    above: npt.NDArray[np.integer], below: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rounded quotients, and quotient * below - above without error."""
+    counts, size = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    quotient = counts / size
+    product = quotient * size
+    # The product is within an ulp of the count, so that the difference is exact.
+    return quotient, (product - counts) + product_rest(quotient, size, product)

@@ -98,12 +98,14 @@ class Standing:
         record: its record, also one that is not valid; None without a readable one.
         record_text: as stored.
         signature_text: as stored, not checked.
+        content_sha256: of the file as it is.
     """
 
     doubt: str
     record: Record | None = None
     record_text: str | None = None
     signature_text: str | None = None
+    content_sha256: str = ""
 
     @property
     def valid(self) -> bool:
@@ -121,12 +123,13 @@ def standing_of(content: Content, manifest: Manifest) -> Standing:
     text = content.metadata.get(RECORD_KEY)
     signature = content.metadata.get(SIGNATURE_KEY)
     if text is None:
-        return Standing("has no verification record", None, None, signature)
+        return Standing("has no verification record", None, None, signature, content.sha256)
     try:
         record = record_from_text(text)
     except VerificationError as error:
-        return Standing(str(error), None, text, signature)
-    return Standing(_doubt(record, content, manifest), record, text, signature)
+        return Standing(str(error), None, text, signature, content.sha256)
+    doubt = _doubt(record, content, manifest)
+    return Standing(doubt, record, text, signature, content.sha256)
 
 
 def _doubt(record: Record, content: Content, manifest: Manifest) -> str:

@@ -24,7 +24,7 @@ from lipdeploy.runtime.lettering import (
 from lipdeploy.runtime.palette import class_colour, is_tinted
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.views import View
-from lipdeploy.runtime.wording import Wording
+from lipdeploy.runtime.wording import BUDGET, GREY, HATCHED, SOLID, Wording
 
 _ALERT = (255, 176, 64)
 _WIDEST_BAR = 30  # in lines of text
@@ -123,14 +123,14 @@ def _draw_swatch(image: Image, at: tuple[int, int], style: Style, kind: str) -> 
     side = round(style.line * 0.72)
     x, y = at[0], at[1] + round(style.line * 0.12)
     box = image[y : y + side, x : x + side]
-    if kind == "hatched":
+    if kind == HATCHED:
         diagonal = np.add.outer(np.arange(box.shape[0]), np.arange(box.shape[1])) % 5
         box[:] = np.where((diagonal < 2)[..., np.newaxis], 200, 70)
-    elif kind == "solid":
+    elif kind == SOLID:
         box[:] = WHITE
-    elif kind == "grey":
+    elif kind == GREY:
         box[:] = 110
-    elif kind == "budget":
+    elif kind == BUDGET:
         box[:] = 30
         box[side * 2 // 5 : side * 3 // 5, side // 5 : side - side // 5] = WHITE
     elif is_tinted(kind):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from lipdeploy.core.figures import at_least, percent_at_least
-from lipdeploy.core.objectives import worst_case_pixels
+from lipdeploy.core.objectives import vanishing_pixels
 from lipdeploy.core.segments import certify_segments
 from lipdeploy.runtime.budget_labels import budget_text, draw_labels, place_labels
 from lipdeploy.runtime.lettering import Colour, Image
@@ -31,14 +30,6 @@ def vanishing_budgets(case: Case, found: RegionMap) -> dict[int, float]:
     number = np.where(case.predicted, found.number, -1)
     budget = certify_segments(number, case.radius, case.eps, needed).budget
     return {k: float(budget[k]) for k in places}
-
-
-def vanished_pixels(case: Case) -> npt.NDArray[np.bool_]:
-    """The largest set of pixels predicted as the class that eps can change, shape (H, W)."""
-    predicted = case.predicted
-    vanished = np.zeros(case.mask.shape, np.bool_)
-    vanished[predicted] = worst_case_pixels(case.radius[predicted], case.eps)
-    return vanished
 
 
 def vanishing_page(case: Case) -> Image:
@@ -86,7 +77,7 @@ def _captions(case: Case, found: RegionMap, budgets: dict[int, float]) -> tuple[
 
 def _attacked(case: Case) -> Column:
     predicted = case.predicted
-    vanished = vanished_pixels(case)
+    vanished = vanishing_pixels(case.mask, case.radius, case.class_id, case.eps)
     colour = class_colour(case.class_name)
     size, gone = int(predicted.sum()), int(vanished.sum())
     caption = f"No pixel is predicted as {case.class_name}: nothing can vanish."

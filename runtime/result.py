@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.manifest import Level
+from lipdeploy.core.ratio import shares_down
 from lipdeploy.runtime.regions import RegionMap
 from lipdeploy.runtime.session import Prediction
 from lipdeploy.runtime.sources.frame import Frame
@@ -64,7 +65,8 @@ class Result:
         """Collective: 1 - flips / pixels; None where nothing is claimed."""
         if self.flips is None or self.prediction is None:
             return None
-        return 1.0 - self.flips / self.prediction.mask.size
+        pixels = self.prediction.mask.size
+        return float(shares_down(np.asarray(pixels - self.flips), pixels))
 
     @property
     def pixelwise_share(self) -> float | None:

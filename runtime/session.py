@@ -224,7 +224,7 @@ def checked_eps(eps: float) -> float:
     """
     if not (math.isfinite(eps) and 0 <= eps <= 1e18):
         raise InputError(f"eps is {eps}; expected a finite number, 0 or more (l2, images in [0,1])")
-    return float(eps)
+    return abs(float(eps))  # -0.0 is 0
 
 
 def prediction_from_outputs(

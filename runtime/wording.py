@@ -11,7 +11,8 @@ from lipdeploy.core.manifest import LEVEL_MEANING, Manifest
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.views import View
 
-Entry = tuple[str, str]  # kind of swatch (none where empty), text
+Entry = tuple[str, str]  # kind of swatch (a class, one of these, none where empty), text
+SOLID, HATCHED, GREY, BUDGET = "\0solid", "\0hatched", "\0grey", "\0budget"  # no class has a \0
 
 
 class Wording:
@@ -53,13 +54,13 @@ class Wording:
         if not result.claims:
             return self._unclaimed(result)
         if self._view == "radius":
-            return [("", "l2 radius: below it, a pixel keeps its class"), ("grey", "radius 0")]
-        key = [("solid", "this pixel keeps its class"), ("hatched", "no such guarantee")]
+            return [("", "l2 radius: below it, a pixel keeps its class"), (GREY, "radius 0")]
+        key = [(SOLID, "this pixel keeps its class"), (HATCHED, "no such guarantee")]
         if self._view == "regions":
             key = [
-                ("solid", f"at least {self._keep} % of it keeps its class"),
-                ("hatched", "no such guarantee"),
-                ("budget", f"eps on a region: no smaller one changes {self._change} of it"),
+                (SOLID, f"at least {self._keep} % of it keeps its class"),
+                (HATCHED, "no such guarantee"),
+                (BUDGET, f"eps on a region: no smaller one changes {self._change} of it"),
             ]
         shares = self._class_share(result)
         return key + [
@@ -69,9 +70,9 @@ class Wording:
 
     def _unclaimed(self, result: Result) -> list[Entry]:
         if self._view == "radius":
-            return [("grey", "no radius is claimed")]
+            return [(GREY, "no radius is claimed")]
         seen = [] if result.prediction is None else np.unique(result.prediction.mask).tolist()
-        return [("hatched", "no stability is claimed")] + [
+        return [(HATCHED, "no stability is claimed")] + [
             (self._names[k], self._names[k]) for k in seen
         ]
 

@@ -1,6 +1,7 @@
 #include "lipdeploy/class_iou.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -72,6 +73,13 @@ std::vector<double> totals(std::span<std::uint32_t> bits, double budget) {
     return found;
 }
 
+/// Largest double at most above / below; the fused product tells on which side rounding fell.
+double rounded_down(double above, double below) {
+    const double quotient = above / below;
+    const bool too_high = std::fma(quotient, below, -above) > 0.0;
+    return too_high ? std::nextafter(quotient, -1.0) : quotient;
+}
+
 }  // namespace
 
 double IouFrontier::worst() const {
@@ -79,8 +87,9 @@ double IouFrontier::worst() const {
     for (std::size_t lost = 0; lost < gained.size(); ++lost) {
         const std::int64_t below = united + gained[lost];
         if (below == 0) continue;
-        const double ratio = static_cast<double>(hits - static_cast<std::int64_t>(lost)) /
-                             static_cast<double>(below);
+        const double ratio =
+            rounded_down(static_cast<double>(hits - static_cast<std::int64_t>(lost)),
+                         static_cast<double>(below));
         if (!(ratio >= least)) least = ratio;
     }
     return least;

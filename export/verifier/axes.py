@@ -143,8 +143,10 @@ def transposed_pads(
 def pad_index(mode: str, size: int, begin: int, end: int) -> Index:
     """Source position of every element after padding one axis; -1 for the constant.
 
-    Negative pads remove elements.
+    Negative pads remove elements; together with another mode than constant, engines differ.
     """
+    if mode != "constant" and min(begin, end) < 0:
+        raise ValueError(f"mode {mode!r} with a negative pad is not known")
     places = np.arange(-begin, size + end)
     inside = (places >= 0) & (places < size)
     if mode == "constant":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from google.protobuf.message import Message
 from onnx import helper, numpy_helper, shape_inference
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.runtime.model_file import read_bytes
+
+LARGEST_TENSOR = 2**30  # elements: what is larger would not fit beside its weights
 
 
 class Graph:
@@ -51,6 +55,8 @@ class Graph:
             raise VerificationError(
                 f"tensor {tensor!r} has no static shape; export with fixed sizes"
             )
+        if math.prod(shape) > LARGEST_TENSOR:
+            raise VerificationError(f"tensor {tensor!r} has shape {shape}; that is too large")
         return shape
 
     def dtype(self, tensor: str) -> int:
@@ -80,6 +86,8 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
+    for output in bare.graph.output:
+        output.type.tensor_type.ClearField("shape")
     return shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
 
 
@@ -116,9 +124,22 @@ def model_from_bytes(data: bytes, name: str) -> onnx.ModelProto:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types differ between versions
         raise VerificationError(f"{name} is not an ONNX file ({type(error).__name__})") from error
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(model)):
         raise VerificationError(f"{name} keeps weights in other files; expected all inside")
     return model
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Every tensor anywhere in a file: stored, in attributes, sparse or in graphs within graphs."""
+    open_messages = [message]
+    while open_messages:
+        current = open_messages.pop()
+        if isinstance(current, onnx.TensorProto):
+            yield current
+            continue
+        for field, value in current.ListFields():
+            if field.message_type:
+                open_messages.extend(value if hasattr(value, "add") else [value])
 
 
 def label(node: onnx.NodeProto) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import onnx
 
@@ -17,13 +18,24 @@ from lipdeploy.core.errors import VerificationError
 LIMIT_S = 120.0
 
 
+SURVIVED = b"survived"
+_CHILD = """
+import importlib, sys
+sys.path[:] = {paths!r}
+importlib.import_module({module!r}).read_all(sys.stdin.buffer.read())
+sys.stdout.write("survived")
+"""
+
+
 def check_survives(data: bytes) -> None:
     """Parse, check and infer the shapes of a file in a child process.
 
     Raises:
         VerificationError: the library ends its process or does not come to an end.
     """
-    command = [sys.executable, "-m", __name__]
+    # -I: a folder of downloads may hold an onnx.py; only what this process imports from counts.
+    paths = [path for path in sys.path if path and Path(path).is_absolute()]
+    command = [sys.executable, "-I", "-c", f"{_CHILD.format(paths=paths, module=__name__)}"]
     try:
         done = subprocess.run(
             command, input=data, check=False, capture_output=True, timeout=LIMIT_S
@@ -32,7 +44,7 @@ def check_survives(data: bytes) -> None:
         raise VerificationError(
             f"the ONNX graph is malformed: the onnx library reads it for over {LIMIT_S:.0f} s"
         ) from error
-    if done.returncode != 0:
+    if done.returncode != 0 or done.stdout.strip() != SURVIVED:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
         raise VerificationError(
             f"the ONNX graph is malformed: the onnx library breaks on it ({last[-120:]})"
@@ -47,7 +59,3 @@ def read_all(data: bytes) -> None:
         onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception:
         pass
-
-
-if __name__ == "__main__":
-    read_all(sys.stdin.buffer.read())

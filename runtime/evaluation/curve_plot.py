@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.figure
 from matplotlib.axes import Axes
 
+from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.runtime.evaluation.curve import CLEAN_ACCURACY, CLEAN_FNR, read_curve
 
 # Okabe and Ito, told apart by the colour-blind; a second round is dashed.
@@ -21,7 +22,8 @@ def plot_curve(source: Path, title: str) -> Path:
     """Draw curve.csv to curve.png beside it.
 
     Left the shares of pixels, right the largest FNR of each class; horizontal lines are the values
-    of the unattacked network.
+    of the unattacked network. Between two budgets the value of the larger one is drawn, which the
+    bound is never worse than.
     """
     columns = read_curve(source)
     figure = matplotlib.figure.Figure(figsize=(12, 4.8), layout="constrained")
@@ -44,7 +46,7 @@ def plot_curve(source: Path, title: str) -> Path:
             title_fontsize="small",
             alignment="left",
         )
-    figure.suptitle(title)
+    figure.suptitle(_plain(title))
     path = source.with_suffix(".png")
     figure.savefig(path, dpi=120)
     return path
@@ -58,9 +60,9 @@ def _shares(axis: Axes, columns: Columns) -> None:
         "pixelwise_crpa": ("pixelwise CRPA", COLOURS[0], "--"),
     }
     clean = columns[CLEAN_ACCURACY][0]
-    axis.axhline(clean, color="#888888", lw=1, label=f"clean accuracy ({clean:.4f})")
+    axis.axhline(clean, color="#888888", lw=1, label=f"clean accuracy ({at_least(clean)})")
     for key, (label, colour, dash) in names.items():
-        axis.plot(columns["eps"], columns[key], dash, color=colour, label=label)
+        axis.step(columns["eps"], columns[key], dash, where="pre", color=colour, label=label)
     axis.set(ylabel="share of pixels, at least (mean over images)", title="Accuracy and stability")
 
 
@@ -73,8 +75,15 @@ def _false_negatives(axis: Axes, columns: Columns) -> None:
         if clean != clean:  # no image has the class
             continue
         axis.axhline(clean, color=colour, lw=0.8, ls=dash, alpha=0.6)
-        name = f"{label} ({clean:.4f})"
-        axis.plot(columns["eps"], columns[f"worst_fnr/{label}"], dash, color=colour, label=name)
+        name = f"{_plain(label)} ({at_most(clean)})"
+        worst = columns[f"worst_fnr/{label}"]
+        axis.step(columns["eps"], worst, dash, where="pre", color=colour, label=name)
     axis.set(
         ylabel="false negative rate, at most (mean over images)", title="Missed pixels by class"
     )
+
+
+def _plain(text: str) -> str:
+    """The text as it is: matplotlib reads dollars as formulas and hides what begins with _."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

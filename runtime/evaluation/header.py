@@ -11,7 +11,7 @@ from typing import Any
 from lipdeploy.core.manifest import Manifest, manifest_from_metadata
 from lipdeploy.runtime.evaluation.questions import Questions, questions_from_json
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Header:
     """Everything that must agree between spools that are summed up together, and the shard.
 
     Attributes:
-        manifest: of the model file.
+        manifest: of the model file; level `none` where nothing may be claimed.
+        content_sha256: of the model file.
         questions: budgets and targets.
         data: name of the data set file.
         names_sha256: of the image names of the split, in order; see `names_digest`.
@@ -30,6 +31,7 @@ class Header:
     """
 
     manifest: Manifest
+    content_sha256: str
     questions: Questions
     data: str
     names_sha256: str
@@ -43,15 +45,29 @@ class Header:
         """The images of this spool, in order."""
         return range(self.shard[0] - 1, self.images, self.shard[1])
 
+    @property
+    def model(self) -> tuple[str, dict[str, str]]:
+        """What tells one model from another: the file, and what may be claimed of it."""
+        return self.content_sha256, self.manifest.to_metadata()
+
+    @property
+    def claims(self) -> bool:
+        """Whether anything is claimed of the model at all."""
+        return self.manifest.numerics.level != "none"
+
+    @property
+    def _images(self) -> tuple[str, str]:
+        return self.data, self.names_sha256
+
     def difference(self, other: Header) -> str:
         """What the two are not alike in, as a plural; empty where they can be summed up."""
         mine, theirs = self.questions, other.questions
         parts = {
-            "models": self.manifest.to_metadata() != other.manifest.to_metadata(),
+            "models": self.model != other.model,
             "budgets (--eps)": mine.eps != theirs.eps,
             "targets (--gamma-accuracy, --gamma-fnr)": mine != theirs,
             "splits": self.split != other.split,
-            "data sets": (self.data, self.names_sha256) != (other.data, other.names_sha256),
+            "data sets (by file and image names)": self._images != other._images,
             "numbers of images": self.images != other.images,
             "regions of interest (--roi)": self.roi != other.roi,
             "numbers of shards": self.shard[1] != other.shard[1],

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from lipdeploy.core.dataset import Dataset, Pair, read_pair
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.manifest import Manifest
 from lipdeploy.runtime.evaluation.certify_image import certify_image
 from lipdeploy.runtime.evaluation.header import Header, names_digest
 from lipdeploy.runtime.evaluation.questions import Questions
@@ -59,10 +58,12 @@ class Job:
         image, truth = self.read(task)
         found = session.infer(image, [0.0] * session.manifest.budgets)
         asked = self.header.questions
+        # Of a file that nothing vouches for no pixel is claimed: every radius counts as 0.
+        radius = found.radius if self.header.claims else np.zeros_like(found.radius)
         certificates = certify_image(
             truth,
             found.mask,
-            found.radius,
+            radius,
             asked.class_names,
             asked.eps,
             asked.gammas_accuracy,
@@ -77,26 +78,32 @@ class Job:
         Raises:
             InputError: the session is of another model than the header names.
         """
-        if session.manifest != self.header.manifest:
+        if model_of(session) != self.header.model:
             raise InputError(f"{session.name} changed since the run began; run it again")
         for task in self.tasks:
             yield self.certify(session, task).to_line()
             progress(1)
 
 
+def model_of(session: Session) -> tuple[str, dict[str, str]]:
+    """`Header.model` of an open session."""
+    return session.standing.content_sha256, session.manifest.to_metadata()
+
+
 def make_job(
-    manifest: Manifest,
+    session: Session,
     dataset: Dataset,
     split: str,
     questions: Questions,
     shard: tuple[int, int] = (1, 1),
     roi: RegionOfInterest | None = None,
 ) -> Job:
-    """The job of a shard (i, n): every n-th image of the split.
+    """The job of a shard (i, n): every n-th image of the split, for the model of a session.
 
     Raises:
         InputError: unknown split, no images, or other classes than the model's.
     """
+    manifest = session.manifest
     if manifest.class_names != dataset.class_names:
         raise InputError(
             f"the model has classes {', '.join(manifest.class_names)}; "
@@ -107,6 +114,7 @@ def make_job(
     names = [_name_in(folder, pair.image) for pair in pairs]
     header = Header(
         manifest,
+        session.standing.content_sha256,
         questions,
         dataset.source.name,
         names_digest(names),

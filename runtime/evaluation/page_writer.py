@@ -12,6 +12,9 @@ from lipdeploy.runtime.evaluation.job import Job, Task
 from lipdeploy.runtime.pictures import certificate_pictures
 from lipdeploy.runtime.session import Session
 
+_LONGEST_STEM = 120  # file names end at 255 bytes
+PAGES = ("regions", "worst_fnr", "vanishing")
+
 
 def write_pages(session: Session, job: Job, count: int, folder: Path) -> None:
     """Draw the first `count` images of a job to FOLDER/pictures, under the largest budget.
@@ -27,12 +30,19 @@ def write_pages(session: Session, job: Job, count: int, folder: Path) -> None:
         _write_image(session, job, task, target)
 
 
+def clear_pages(folder: Path) -> None:
+    """Remove the pages that an earlier run wrote to FOLDER/pictures."""
+    for key in PAGES:
+        for path in (folder / "pictures").glob(f"[0-9]*_{key}.png"):
+            path.unlink()
+
+
 def _write_image(session: Session, job: Job, task: Task, target: Path) -> None:
     image, truth = job.read(task)
     found = session.infer(image, [0.0] * session.manifest.budgets)
     eps = max(job.header.questions.eps)
     pages = certificate_pictures(image, truth, found, session.manifest, eps)
-    stem = Path(task.name).with_suffix("").as_posix().replace("/", "_")
+    stem = Path(task.name).with_suffix("").as_posix().replace("/", "_")[-_LONGEST_STEM:]
     for key, page in pages.items():
         path = target / f"{task.index:06d}_{stem}_{key}.png"
         if not cv2.imwrite(str(path), np.ascontiguousarray(page[..., ::-1])):

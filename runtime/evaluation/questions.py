@@ -42,6 +42,8 @@ class Questions:
         for gamma in (*self.gammas_accuracy, *self.gammas_fnr):
             if not 0 <= gamma <= 1:
                 raise InputError(f"gamma is {gamma}; expected a share, 0 to 1")
+        if not all(self.class_names):
+            raise InputError("a class has no name; name it in the data set, train and export again")
         if len(set(self.class_names)) < len(self.class_names):
             raise InputError(
                 f"two classes have one name: {', '.join(self.class_names)}; "

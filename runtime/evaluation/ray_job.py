@@ -18,7 +18,7 @@ import ray.exceptions
 from lipdeploy.core import errors
 from lipdeploy.core.dataset import Pair
 from lipdeploy.core.errors import InputError, LipdeployError
-from lipdeploy.runtime.evaluation.job import Job, Task
+from lipdeploy.runtime.evaluation.job import Job, Task, model_of
 from lipdeploy.runtime.session import Session, check_level, open_session
 
 OBJECT_STORE_BYTES = 128 * 2**20  # of a cluster of our own; it only ever holds records
@@ -162,7 +162,7 @@ class Certifier:
         if self._session is None:
             self._session = open_session(self._model, threads=self._threads)
             check_level(self._session, *self._terms)
-            if self._session.manifest != self._job.header.manifest:
+            if model_of(self._session) != self._job.header.model:
                 raise InputError(f"{self._model} is another file on a worker; copy it everywhere")
         return self._job.certify(self._session, task).to_line()
 

@@ -16,6 +16,8 @@ from lipdeploy.core.resize import resized_labels
 
 Labels = npt.NDArray[np.uint8]
 
+PNG = b"\x89PNG\r\n"
+
 
 @dataclass(frozen=True)
 class RegionOfInterest:
@@ -50,9 +52,10 @@ def load_roi(path: Path, height: int, width: int) -> RegionOfInterest:
     if not path.is_file():
         raise InputError(f"--roi {path} is not a file; expected a PNG, non-zero where labels count")
     data = path.read_bytes()
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    png = data.startswith(PNG)  # other formats may blur the edge and fill the outside with noise
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if mask is None:
-        raise InputError(f"--roi {path} cannot be decoded as an image; expected a PNG")
+        raise InputError(f"--roi {path} cannot be decoded as a PNG; save the mask as one")
     if mask.ndim == 3 and mask.shape[2] != 3:
         raise InputError(f"--roi {path} has transparency; save it as grey, 0 outside the region")
     inside = (mask != 0).any(axis=-1) if mask.ndim == 3 else mask != 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.evaluation.spool import Spool, open_spool
+
+_OTHER_FILES = 50  # that a process has open besides
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -36,6 +39,7 @@ def open_shards(folder: Path) -> list[Spool]:
     files = sorted(folder.glob("shard-*.jsonl.gz"))
     if not files:
         raise InputError(f"{folder} holds no shard-*.jsonl.gz; run `certify --shard i/n` first")
+    _check_file_limit(len(files))
     spools = [open_spool(path) for path in files]
     for spool in spools[1:]:
         what = spools[0].header.difference(spool.header)
@@ -46,6 +50,16 @@ def open_shards(folder: Path) -> list[Spool]:
             )
     _check_complete(folder, spools)
     return spools
+
+
+def _check_file_limit(shards: int) -> None:
+    """All shards are read side by side: say so before the first one is."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if shards + _OTHER_FILES > limit:
+        raise InputError(
+            f"{shards} shards are read at once, and this shell allows {limit} open files; "
+            f"run `ulimit -n {shards + 2 * _OTHER_FILES}` first, or use fewer shards"
+        )
 
 
 def _check_complete(folder: Path, spools: Sequence[Spool]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,8 +30,10 @@ class Spool:
         Raises:
             InputError: the file breaks off or holds other images than its header promises.
         """
-        expected = iter(self.header.indices)
-        for line in itertools.islice(_lines(self.path), 1, None):
+        expected, lines = iter(self.header.indices), _lines(self.path)
+        if next(lines, "").rstrip("\n") != self.header.to_line():
+            raise _not_whole(self.path, "another run has written over it")
+        for line in lines:
             try:
                 record = record_from_line(line)
             except _BROKEN as error:

@@ -17,7 +17,7 @@ from lipdeploy.core.class_iou import (
     worst_class_iou,
     worst_dataset_iou,
 )
-from lipdeploy.core.ratio import WorstRatio, ratio_down
+from lipdeploy.core.ratio import WorstRatio, ratio_down, shares_down, shares_up
 
 PIXEL = st.tuples(
     st.sampled_from([0, 1, 2, 255]), st.integers(0, 2), st.integers(0, 10), st.integers(0, 10)
@@ -140,3 +140,12 @@ def test_ratios_are_rounded_down() -> None:
     for above, below in [(1, 3), (2, 3), (1, 10), (7, 9), (1, 1), (0, 5)]:
         found = ratio_down(above, below)
         assert Fraction(found) <= Fraction(above, below) < Fraction(math.nextafter(found, 2.0))
+
+
+def test_shares_are_rounded_against_us() -> None:
+    counts = np.arange(0, 98)
+    for below in (97, 98, 3 * 2**40 + 1):
+        down, up = shares_down(counts, below), shares_up(counts, below)
+        for n, low, high in zip(counts.tolist(), down.tolist(), up.tolist(), strict=True):
+            assert Fraction(low) <= Fraction(n, below) <= Fraction(high)
+            assert high <= math.nextafter(low, 2.0)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from lipdeploy.cli import main
-from tests.runtime.conftest import CLASSES, save_tiny, tiny_manifest
+from tests.runtime.conftest import CLASSES, save_tiny, tiny_manifest, tiny_model
 
 EPS = (0.05, 0.4)
 
@@ -113,6 +114,33 @@ def test_level_none_is_refused(data: Path, tmp_path: Path) -> None:
     args = ["certify", str(path), "--data", str(data), "--project", str(tmp_path)]
     assert main(args) == 3
     assert main([*args, "--unverified"]) == 0
+
+
+def test_unverified_certifies_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No record, and radii a thousand times too large: no figure may come from them."""
+    path = tmp_path / "boast.onnx"
+    onnx.save_model(tiny_model(tiny_manifest(16, 16), scale=1000.0), str(path))
+    args = ["certify", str(path), "--data", str(data), "--project", str(tmp_path), "--name", "u"]
+    assert main([*args, "--eps", "0.5", "--unverified", "--pictures", "1"]) == 0
+    assert "nothing is claimed" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "u/metrics.json").read_text())
+    assert (metrics["level"], metrics["lipschitz"]) == ("none", None)
+    row = metrics["eps"]["0.5"]
+    assert row["crpa"] == row["crs"] == row["pixelwise_crs"] == 0
+    assert set(row["worst_fnr"].values()) == {1.0}
+    assert metrics["q2"]["stability50"] == 0
+    assert metrics["pixel_accuracy"] > 0
+
+
+def test_what_an_earlier_run_drew_goes(data: Path, model: Path, tmp_path: Path) -> None:
+    args = ["certify", str(model), "--data", str(data), "--project", str(tmp_path), "--name", "r"]
+    assert main([*args, "--pictures", "3"]) == 0
+    assert len(list((tmp_path / "r/pictures").glob("*.png"))) == 9
+    assert main([*args, "--pictures", "1"]) == 0
+    assert len(list((tmp_path / "r/pictures").glob("*.png"))) == 3
+    assert not list((tmp_path / "r").glob("records*"))
 
 
 def test_shards_merge_to_the_figures_of_one_run(data: Path, model: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def rewrite(path: Path, text: list[str]) -> None:
         (lambda path: rewrite(path, ["[]\n"]), "not a whole shard"),
         (
             lambda path: rewrite(path, [lines(path)[0].replace('"schema": 2', '"schema": 1')]),
-            "another schema than 2",
+            "another schema than 3",
         ),
     ],
 )

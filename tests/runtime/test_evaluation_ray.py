@@ -10,8 +10,9 @@ import pytest
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.runtime.evaluation.job import make_job
 from lipdeploy.runtime.evaluation.questions import Questions
-from tests.runtime.conftest import CLASSES, tiny_manifest
-from tests.runtime.labelled import SIDE, certify, write_data, write_model, written
+from lipdeploy.runtime.session import open_session
+from tests.runtime.conftest import CLASSES
+from tests.runtime.labelled import certify, write_data, write_model, written
 
 TERMS = (False, ())  # a valid record, no signature asked for
 
@@ -38,8 +39,9 @@ def test_without_ray_one_line_says_how_to_get_it(
 
 def test_a_worker_hands_on_what_went_wrong(folder: Path) -> None:
     ray_job = pytest.importorskip("lipdeploy.runtime.evaluation.ray_job")
-    manifest, dataset = tiny_manifest(SIDE, SIDE), load_dataset(folder / "data.yaml")
-    job = make_job(manifest, dataset, "val", Questions(CLASSES, (0.1,)))
+    with open_session(folder / "tiny.onnx") as session:
+        dataset = load_dataset(folder / "data.yaml")
+        job = make_job(session, dataset, "val", Questions(CLASSES, (0.1,)))
     (folder / "images/val/3.png").write_bytes(b"no image")
     worker = ray_job.Certifier(folder / "tiny.onnx", TERMS, job, 1)
     files = [str(task.pair.image) for task in job.tasks]

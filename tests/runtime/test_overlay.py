@@ -19,7 +19,7 @@ from lipdeploy.runtime.result import Result, State
 from lipdeploy.runtime.session import Prediction
 from lipdeploy.runtime.sources.frame import Frame
 from lipdeploy.runtime.views import VIEWS, View, checked_view
-from lipdeploy.runtime.wording import Wording, kept_percent
+from lipdeploy.runtime.wording import GREY, Wording, kept_percent
 
 NAMES = ("background", "road", "person")
 HEIGHT, WIDTH = 24, 32
@@ -130,7 +130,7 @@ def test_no_radius_is_coloured_without_a_claim() -> None:
     picture = Overlay(manifest("none"), 0.9, "radius").draw(made, 1.0)
     assert (picture[150:400] == 100).all()
     words = Wording(manifest("none"), 0.9, "radius")
-    assert words.entries(made) == [("grey", "no radius is claimed")]
+    assert words.entries(made) == [(GREY, "no radius is claimed")]
 
 
 def test_budgets_are_written_where_they_are_claimed_and_nowhere_else() -> None:

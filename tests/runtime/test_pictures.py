@@ -12,10 +12,11 @@ import pytest
 
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
+from lipdeploy.core.objectives import vanishing_pixels
 from lipdeploy.runtime.page import magnification
 from lipdeploy.runtime.picture_case import Case, foreground, map_colour
 from lipdeploy.runtime.picture_fnr import FALSE_NEGATIVE, FALSE_POSITIVE, LOST, lost_pixels
-from lipdeploy.runtime.picture_vanishing import vanished_pixels, vanishing_budgets
+from lipdeploy.runtime.picture_vanishing import vanishing_budgets
 from lipdeploy.runtime.pictures import certificate_pictures
 from lipdeploy.runtime.regions import find_regions
 from lipdeploy.runtime.session import Prediction
@@ -90,8 +91,8 @@ def test_the_worst_case_flips_as_many_as_the_greedy_attack(seed: int, eps: float
     flipped = [float(c.radius[at]) for at in labelled if lost[at] and at not in missed]
     assert sorted(flipped) == sorted(kept)[: len(flipped)]
     predicted = [float(r) for r in c.radius[c.mask == 1]]
-    assert vanished_pixels(c).sum() == cheapest(predicted, eps)
-    assert not vanished_pixels(c)[c.mask != 1].any()
+    assert vanishing_pixels(c.mask, c.radius, c.class_id, c.eps).sum() == cheapest(predicted, eps)
+    assert not vanishing_pixels(c.mask, c.radius, c.class_id, c.eps)[c.mask != 1].any()
 
 
 def test_no_attack_of_any_kind_takes_more() -> None:
@@ -105,7 +106,7 @@ def test_no_attack_of_any_kind_takes_more() -> None:
         for n in range(11)
         if any(sum(some) <= 0.04 for some in itertools.combinations(costs.tolist(), n))
     )
-    assert vanished_pixels(c).sum() == largest
+    assert vanishing_pixels(c.mask, c.radius, c.class_id, c.eps).sum() == largest
     found = find_regions(few, c.radius, 0.2, min_area=1)
     (budget,) = vanishing_budgets(c, found).values()
     nine = min(math.sqrt(sum(some)) for some in itertools.combinations(costs.tolist(), 9))

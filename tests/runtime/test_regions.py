@@ -153,3 +153,14 @@ def test_all_class_ids(eps: float) -> None:
     assert sorted(r.class_id for r in found.regions) == list(range(256))
     assert found.stable.all()
     assert [r.budget for r in found.regions] == pytest.approx([1.0] * 256)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.7, 0.8, 0.9, 1.0])
+def test_a_share_to_keep_is_the_decimal_that_was_written(keep: float) -> None:
+    """0.1 of ten pixels is one pixel: not none, as 1 - 0.9 in binary floating point has it."""
+    area = 10
+    found = find_regions(np.zeros((2, 5), np.uint8), np.ones((2, 5), np.float32), 0.5, keep)
+    assert not found.regions  # under the smallest area
+    found = find_regions(np.zeros((2, 5), np.uint8), np.ones((2, 5), np.float32), 0.5, keep, 1)
+    needed = area - math.ceil(Fraction(str(keep)) * area) + 1
+    assert found.regions[0].budget == pytest.approx(math.sqrt(needed))

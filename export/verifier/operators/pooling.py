@@ -38,12 +38,19 @@ def _average_pool(found: Found, x: Array) -> list[Array]:
 
 
 def reduced_axes(found: Found, rank: int, axes: npt.NDArray[Any] | None) -> tuple[int, ...]:
-    """Axes of a reduction; all of them where none are given."""
+    """Axes of a reduction; all of them where none are given.
+
+    Raises:
+        ValueError: an axis is named twice.
+    """
     if axes is None and "axes" in found:
         axes = np.asarray(found["axes"])
     if axes is None or not axes.size:
         return () if found.get("noop_with_empty_axes", 0) else tuple(range(rank))
-    return tuple(int(a) % rank for a in axes)
+    found_axes = tuple(int(a) % rank for a in axes)
+    if len(set(found_axes)) < len(found_axes):
+        raise ValueError(f"axes {[int(a) for a in axes]} name one twice")
+    return found_axes
 
 
 def _reduce_mean(found: Found, x: Array, axes: Any = None) -> list[Array]:

@@ -24,6 +24,7 @@ class File:
         parent: for each tensor that moves, the last tensor that it depends on through that alone.
         norms: bounds of linear operators, by node and by the form of their weights.
         shares: how each sum shares the squared distance out among its terms.
+        joint: whether each sum is bounded as one map.
         maps: sums that are one linear map of the tensor that they depend on, else None.
     """
 
@@ -35,6 +36,7 @@ class File:
     parent: dict[str, str] = field(init=False)
     norms: dict[tuple[int, bytes], float] = field(default_factory=dict)
     shares: dict[int, list[float]] = field(default_factory=dict)
+    joint: dict[int, bool] = field(default_factory=dict)
     maps: dict[tuple[int, str], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,14 @@ A map is T = P K E + R on zero-padded planes: E puts the plane on the infinite l
 convolution with a stride, P cuts out the plane of the output, and R is a remainder of which only a
 bound is known. Then ||diag(w) T|| <= ||diag(w) K|| + max(w) ||R||.
 
-**Products.** K2 after K1 is P2 K2 (P1 K1 E). If either of them is pointwise and not padded, the cut
-P1 between them does nothing and the product is the convolution K2 K1. Otherwise write
+**Products.** K2 after K1 is P2 K2 (P1 K1 E). The cut P1 between them does nothing, and the product
+is the convolution K2 K1, in two cases:
+
+* K2 is pointwise and all positions that it reads lie on the plane of P1. One pixel of padding at
+  the end is enough to break this: K2 reads a 0 there where K1 E has a value.
+* K1 is pointwise and what its plane leaves out lies beyond the anchor's plane, where E has zeros.
+
+Both are checked with the sizes at hand. Otherwise write
 P1 = (1 + S) / 2 with S = 2 P1 - 1, which is +1 on the plane and -1 outside and so preserves norms:
 
     P2 K2 P1 K1 E = P2 (K2 K1 / 2) E + R,    ||R|| <= ||K2|| ||K1|| / 2.
@@ -55,7 +61,7 @@ class LinearMap:
 
     @property
     def pointwise(self) -> bool:
-        """Whether every output depends on one input position inside the plane."""
+        """Whether every output depends on one position of the lattice, at its own place."""
         return self.kernel.shape[2:] == (1, 1) and self.origin == (0, 0)
 
     def norm(self) -> float:
@@ -80,7 +86,7 @@ class LinearMap:
         lost = self.remainder + 32 * UNIT_ROUNDOFF * self.size()
         return self.scaled(weights).norm() + lost * float(weights.max())
 
-    def then(self, after: LinearMap) -> LinearMap | None:
+    def then(self, after: LinearMap, planes: Planes) -> LinearMap | None:
         """The product of this map and one that is applied to its output."""
         kernel = _product(after.kernel, self.kernel, self.stride)
         if kernel is None:
@@ -93,7 +99,8 @@ class LinearMap:
         lost = 8 * (after.kernel[0].size + 8) * UNIT_ROUNDOFF * after.size() * self.size()
         if self.remainder:
             lost += (after.norm() + after.remainder) * self.remainder
-        if self.pointwise or after.pointwise:
+        covered = self.pointwise and planes.leaves_only_zeros(self.stride)
+        if covered or (after.pointwise and planes.reads_inside(after.stride)):
             return replace(product, remainder=lost)
         lost += 0.5 * after.norm() * self.norm()
         return replace(product, kernel=0.5 * kernel, remainder=lost)
@@ -113,6 +120,25 @@ class LinearMap:
             total[:, :, y : y + kh, x : x + kw] += one.kernel
         remainder = self.remainder + other.remainder
         return LinearMap(total, (origin[0], origin[1]), self.stride, remainder)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Rows and columns of the planes that a product of two maps goes through."""
+
+    anchor: tuple[int, ...]
+    between: tuple[int, ...]
+    output: tuple[int, ...]
+
+    def reads_inside(self, stride: tuple[int, int]) -> bool:
+        """Whether a pointwise map with this stride reads nothing but the plane between."""
+        sizes = zip(self.output, stride, self.between, strict=True)
+        return all((count - 1) * step < size for count, step, size in sizes)
+
+    def leaves_only_zeros(self, stride: tuple[int, int]) -> bool:
+        """Whether a pointwise map with this stride onto the plane between leaves nothing out."""
+        sizes = zip(self.between, stride, self.anchor, strict=True)
+        return all(count * step >= size for count, step, size in sizes)
 
 
 def identity(channels: int) -> LinearMap:
@@ -142,14 +168,23 @@ def linear_map(walk: Walk, anchor: str, tensor: str) -> LinearMap | None:
         return None
     maps = {anchor: identity(shape[1])}
     for node in nodes:
-        made = FORMS[node.op_type](walk, node, maps)
+        made = FORMS[node.op_type](walk, node, Maps(shape[2:], maps))
         if made is None:
             return None
         maps[node.output[0]] = made
     return maps.get(tensor)
 
 
-Maps = dict[str, LinearMap]
+@dataclass(frozen=True)
+class Maps:
+    """The maps from the anchor, whose plane has this size, to each tensor that has one."""
+
+    plane: tuple[int, ...]
+    found: dict[str, LinearMap]
+
+    def get(self, tensor: str) -> LinearMap | None:
+        """The map to a tensor."""
+        return self.found.get(tensor)
 
 
 def _same(walk: Walk, node: onnx.NodeProto, maps: Maps) -> LinearMap | None:
@@ -200,9 +235,11 @@ def _conv(walk: Walk, node: onnx.NodeProto, maps: Maps) -> LinearMap | None:
     before, kernel = maps.get(node.input[0]), stored_kernel(walk, node)
     if before is None:
         return None
-    axes = windows(attributes(node), walk.shape(node.input[0])[2:], kernel.shape[2:])
+    between = walk.shape(node.input[0])[2:]
+    axes = windows(attributes(node), between, kernel.shape[2:])
     after = _written_out(kernel, groups_of(node), axes)
-    return None if after is None else before.then(after)
+    planes = Planes(maps.plane, between, walk.shape(node.output[0])[2:])
+    return None if after is None else before.then(after, planes)
 
 
 def _written_out(kernel: Array, groups: int, axes: list[Windows]) -> LinearMap | None:

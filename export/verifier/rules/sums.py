@@ -9,6 +9,7 @@ s_i would also be sound, so that they may be found once, for the weights that ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -33,7 +34,8 @@ def _sum(walk: Walk, node: onnx.NodeProto) -> None:
     anchor = common(walk.file.parent, terms)
     shares = _shares(walk, node, anchor, list(zip(terms, asked, strict=True)))
     joint = _joint(walk, node, anchor, weights)
-    if joint < _apart(walk, anchor, terms, [w * s for w, s in zip(asked, shares, strict=True)]):
+    spread = [w * s for w, s in zip(asked, shares, strict=True)]
+    if _is_joint(walk, node, joint, lambda: _apart(walk, anchor, terms, spread)):
         walk.add(anchor, np.full((1, 1, 1, 1), joint))
         return
     for term, own, share in zip(terms, asked, shares, strict=True):
@@ -72,6 +74,17 @@ def _joint(walk: Walk, node: onnx.NodeProto, anchor: str, weights: Weights) -> f
     )
     relative = shape if shape.size else np.ones(len(found.kernel))
     return scale * cached(walk, node, shape, lambda _: found.weighted_norm(relative))
+
+
+def _is_joint(walk: Walk, node: onnx.NodeProto, joint: float, apart: Callable[[], float]) -> bool:
+    """Whether one map is the better bound: decided once for each sum, for the first weights met.
+
+    Either is sound for all weights. Deciding anew would walk nested sums exponentially often.
+    """
+    found = walk.file.joint.get(id(node))
+    if found is None:
+        found = walk.file.joint[id(node)] = math.isfinite(joint) and joint < apart()
+    return found and math.isfinite(joint)
 
 
 def _apart(walk: Walk, anchor: str, terms: list[str], asked: list[Weights]) -> float:

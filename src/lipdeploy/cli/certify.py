@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from lipdeploy.cli.certify_run import Flags, compute, prepare
+from lipdeploy.cli.certify_run import Flags, compute, draw, prepare
 from lipdeploy.cli.certify_tables import METRICS, tables
 from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
@@ -125,13 +126,15 @@ def _run(flags: Flags, folder: Path, metrics: tuple[str, ...]) -> None:
     if flags.shard is not None:
         path = shard_file(folder, job.header.shard)
         compute(flags, job, path)
+        draw(flags, job, folder)
         click.echo(f"Results saved to {path}; join them with --merge")
         return
-    path = folder / "records.jsonl.gz"
+    path = folder / f"records-{os.getpid()}.jsonl.gz"  # two runs of one name must not meet
     try:
         _conclude([compute(flags, job, path)], folder, metrics)
     finally:
         path.unlink(missing_ok=True)
+    draw(flags, job, folder)
 
 
 def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> None:
@@ -142,6 +145,7 @@ def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> No
 
 def _plot(found: dict[str, Any], folder: Path) -> str:
     """Draw the curves; what to say where matplotlib is missing."""
+    (folder / "curve.png").unlink(missing_ok=True)  # of an earlier run
     try:
         from lipdeploy.runtime.evaluation.curve_plot import plot_curve
     except ModuleNotFoundError as error:

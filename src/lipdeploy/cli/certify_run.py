@@ -12,7 +12,7 @@ import click
 
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.runtime.evaluation.job import Job, make_job
-from lipdeploy.runtime.evaluation.page_writer import write_pages
+from lipdeploy.runtime.evaluation.page_writer import clear_pages, write_pages
 from lipdeploy.runtime.evaluation.questions import Questions
 from lipdeploy.runtime.evaluation.roi import load_roi
 from lipdeploy.runtime.evaluation.shards import parse_shard
@@ -68,24 +68,28 @@ def prepare(flags: Flags) -> Job:
     dataset = load_dataset(flags.data)
     shard = parse_shard(flags.shard) if flags.shard else (1, 1)
     with flags.open() as session:
-        manifest = session.manifest
-    roi = load_roi(flags.roi, manifest.height, manifest.width) if flags.roi else None
-    questions = flags.questions(manifest.class_names)
-    return make_job(manifest, dataset, flags.split, questions, shard, roi)
+        height, width = session.manifest.height, session.manifest.width
+        roi = load_roi(flags.roi, height, width) if flags.roi else None
+        questions = flags.questions(session.manifest.class_names)
+        return make_job(session, dataset, flags.split, questions, shard, roi)
 
 
 def compute(flags: Flags, job: Job, path: Path) -> Spool:
-    """Write the records of a job to `path` with a progress bar, and its pictures beside it."""
+    """Write the records of a job to `path` with a progress bar."""
     length = len(job.tasks)
     with contextlib.ExitStack() as stack:
         lines = _lines_on_ray if flags.use_ray else _lines_here
         bar = click.progressbar(length=length, label="certifying", file=sys.stderr)
         progress = stack.enter_context(bar).update
-        spool = write_spool(path, job.header, lines(flags, job, progress, stack))
+        return write_spool(path, job.header, lines(flags, job, progress, stack))
+
+
+def draw(flags: Flags, job: Job, folder: Path) -> None:
+    """Draw the first images to FOLDER/pictures; pages of an earlier run go."""
+    clear_pages(folder)
     if flags.pictures:
         with flags.open() as session:
-            write_pages(session, job, flags.pictures, path.parent)
-    return spool
+            write_pages(session, job, flags.pictures, folder)
 
 
 def _lines_here(

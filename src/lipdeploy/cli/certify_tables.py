@@ -22,11 +22,14 @@ def tables(metrics: Metrics, chosen: Collection[str] = METRICS) -> str:
 
 def _head(metrics: Metrics) -> str:
     level = metrics["level"]
+    bound = metrics["lipschitz"]
+    known = "L not verified" if bound is None else f"L <= {at_most(bound, 6)}"
+    note = "" if level != "none" else "; nothing is claimed: every radius counts as 0"
     roi = f", inside {metrics['roi']['name']}" if metrics["roi"] else ""
     return (
         f"{metrics['images']} images{roi}, pixel accuracy {_low(metrics['pixel_accuracy'])}, "
-        f"mIoU {_low(metrics['miou'])}, L <= {at_most(metrics['lipschitz'], 6)}\n"
-        f"level {level}: {LEVEL_MEANING[level]}"
+        f"mIoU {_low(metrics['miou'])}, {known}\n"
+        f"level {level}: {LEVEL_MEANING[level]}{note}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lipdeploy.cli.json_text import json_text
+from lipdeploy.cli.plain_text import printable
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LEVEL_MEANING
@@ -72,8 +73,9 @@ def _text(file: ModelFile) -> str:
             f"{', '.join(record.engines)} on {record.frames} frames"
         )
     key = _signer(file)
-    rows["signature"] = f"by key {key}, not checked here" if key else "none that can be read"
-    return "\n".join(f"{name:9}  {_printable(text)}" for name, text in rows.items())
+    absent = "none" if file.standing.signature_text is None else "cannot be read"
+    rows["signature"] = f"by key {key}, not checked here" if key else absent
+    return "\n".join(f"{name:9}  {printable(text)}" for name, text in rows.items())
 
 
 def _signer(file: ModelFile) -> str | None:
@@ -88,8 +90,3 @@ def _signer(file: ModelFile) -> str | None:
 
 def _pairs(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in found.items()) or "-"
-
-
-def _printable(text: str) -> str:
-    """A file's own words must not move the cursor or hide a line of ours."""
-    return "".join(c if c.isprintable() else "?" for c in text)

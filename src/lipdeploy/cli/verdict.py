@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lipdeploy.cli.plain_text import printable
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound
 from lipdeploy.export.verifier.execution import EngineError
@@ -16,19 +17,28 @@ def layer_table(
     """One line a linear layer with its bound and the running product.
 
     The product is that of a chain; the graph's bound below it accounts for parallel branches.
+    `bound/norm` compares with an estimate of the norm from below.
     """
-    width = max((len(layer.name) for layer in layers), default=5)
+    names = [printable(layer.name) for layer in layers]
+    width = max([11, *map(len, names)])
+    kind = max([4, *(len(layer.op) for layer in layers)])
     last = f"  {'bound/norm':>10}" if tightness else ""
-    lines = [f"{'layer':{width}}  {'op':4}  {'kernel':>17}  {'norm <=':>11}  {'product':>11}{last}"]
+    head = f"{'kernel':>17}  {'norm <=':>11}  {'product':>11}{last}"
+    lines = [f"{'layer':{width}}  {'op':{kind}}  {head}"]
     product = 1.0
     ratios = tightness or [None] * len(layers)
-    for layer, ratio in zip(layers, ratios, strict=True):
+    for name, layer, ratio in zip(names, layers, ratios, strict=True):
         product *= layer.bound
         shape = "x".join(map(str, layer.shape))
         bounds = f"{at_most(layer.bound, 8):>11}  {at_most(product, 8):>11}"
         last = f"  {_ratio(ratio):>10}" if tightness else ""
-        lines.append(f"{layer.name:{width}}  {layer.op:4}  {shape:>17}  {bounds}{last}")
-    lines.append(f"{'whole graph':{width}}  {'':4}  {'':>17}  {'':11}  {at_most(lipschitz, 8):>11}")
+        lines.append(f"{name:{width}}  {layer.op:{kind}}  {shape:>17}  {bounds}{last}")
+    lines.append(
+        f"{'whole graph':{width}}  {'':{kind}}  {'':>17}  {'':11}  {at_most(lipschitz, 8):>11}"
+    )
+    lines.append("product: of a chain; branches side by side share it, so the whole may be below")
+    if tightness:
+        lines.append("bound/norm: the norm is estimated from below; 1 is the best a proof can do")
     return "\n".join(lines)
 
 
@@ -52,6 +62,6 @@ def engine_table(errors: Sequence[EngineError], slack: float) -> str:
 def summary_line(found: Verification) -> str:
     """`PASSED | L <= ... | level ...` or `FAILED | reason`."""
     if not found.passed:
-        return f"FAILED | {found.failure}"
+        return f"FAILED | {printable(str(found.failure))}"
     bound = at_most(found.declared, 8)
     return f"PASSED | L <= {bound} | level {found.level} | {len(found.checks)} checks"

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from lipdeploy.cli.json_text import json_text
+from lipdeploy.cli.plain_text import printable
 from lipdeploy.cli.trust import TRUST
 from lipdeploy.cli.verdict import engine_table, layer_table, summary_line
 from lipdeploy.core.dataset import load_dataset, read_image
@@ -168,7 +169,7 @@ def _as_text(found: Verification, outcome: _Outcome) -> str:
         lines.append(layer_table(found.layers, found.lipschitz, found.tightness))
     if found.errors:
         lines.append("\n" + engine_table(found.errors, found.slack) + "\n")
-    lines += [f"ok  {check}" for check in found.checks]
+    lines += [f"ok  {printable(check)}" for check in found.checks]
     if found.foreign_bound is not None:
         lines.append(
             f"L <= {at_most(found.foreign_bound)} (no lipdeploy head: nothing is certified)"
