@@ -16,12 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipdeploy.core.class_iou import worst_dataset_iou
+from lipdeploy.core.content_hash import RECORD_KEY, with_entries
+from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.evaluation.dataset_iou import worst_dataset_ious
 from lipdeploy.runtime.evaluation.exact_mean import ExactMean
 from lipdeploy.runtime.evaluation.record import record_from_line
 from lipdeploy.runtime.evaluation.shards import shard_file
 from lipdeploy.runtime.evaluation.spool import open_spool
-from tests.runtime.labelled import certify, merge, metrics_of, write_data, write_model, written
+from tests.runtime.conftest import tiny_manifest, tiny_model, tiny_record
+from tests.runtime.labelled import (
+    SIDE,
+    certify,
+    merge,
+    metrics_of,
+    write_data,
+    write_model,
+    written,
+)
 
 IMAGES = 7
 
@@ -110,7 +121,7 @@ def rewrite(path: Path, text: list[str]) -> None:
         (lambda path: rewrite(path, [*lines(path)[:2], "{}\n"]), "not a whole shard"),
         (lambda path: rewrite(path, ["[]\n"]), "not a whole shard"),
         (
-            lambda path: rewrite(path, [lines(path)[0].replace('"schema": 2', '"schema": 1')]),
+            lambda path: rewrite(path, [lines(path)[0].replace('"schema": 3', '"schema": 1')]),
             "another schema than 3",
         ),
     ],
@@ -221,3 +232,28 @@ def test_merge_prints_the_chosen_tables(folder: Path, capsys: pytest.CaptureFixt
     assert "class IoU" in out
     assert "CRPA" not in out
     assert metrics_of(folder / "p")["images"] == IMAGES
+
+
+def test_shards_of_files_with_one_manifest_and_another_content(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A changed graph need not change the hash of the weights that the manifest carries."""
+    assert certify(folder, "two", "--shard", "1/2") == 0
+    manifest = tiny_manifest(SIDE, SIDE)
+    model = tiny_model(manifest)
+    model.graph.node[0].doc_string = "not the same file"
+    data = model.SerializeToString()
+    entries = {RECORD_KEY: tiny_record(data, manifest).to_text()}
+    (folder / "tiny.onnx").write_bytes(with_entries(data, entries))
+    assert certify(folder, "two", "--shard", "2/2") == 0
+    assert merge(folder, "two") == 2
+    assert "different models" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_spool_that_another_run_has_written_over_is_refused(folder: Path) -> None:
+    assert certify(folder, "a", "--shard", "1/1", "--eps", "0.1") == 0
+    mine = open_spool(shard_file(folder / "a", (1, 1)))
+    assert certify(folder, "b", "--shard", "1/1", "--eps", "0.2") == 0
+    shard_file(folder / "b", (1, 1)).replace(mine.path)
+    with pytest.raises(InputError, match="another run has written over it"):
+        list(mine.records())
