@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from lipdeploy.core.compiled import certify_segments, label_regions
 from lipdeploy.core.objectives import exact_share
-from lipdeploy.core.segments import areas
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,8 @@ def find_regions(
     certified = certify_segments(found.number, radius, eps, allowed + 1)
     # Two roundings of one statement: both must hold.
     stable = (certified.flips <= allowed) & (certified.budget > eps)
-    alone = areas(found.number[radius <= np.float64(eps)], len(found.area))
+    exposed = found.number[radius <= np.float64(eps)]
+    alone = np.bincount(exposed + 1, minlength=len(found.area) + 1)[1:]  # -1, tiny, goes first
     order = np.argsort(-found.area, kind="stable")
     regions = tuple(
         Region(
