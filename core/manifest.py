@@ -12,6 +12,7 @@ from typing import Any, Literal
 from lipdeploy.core.errors import VerificationError
 
 SCHEMA = 1
+DEEPEST = 16  # of lists and mappings in the metadata
 Level = Literal["proved", "bounded", "statistical", "none"]
 LEVELS: tuple[Level, ...] = ("proved", "bounded", "statistical", "none")
 
@@ -141,12 +142,12 @@ def _parse(metadata: Mapping[str, str]) -> Manifest:
 
     height, width = value("imgsz")
     return Manifest(
-        class_names=tuple(str(name) for name in value("classes")),
+        class_names=_names(value("classes")),
         height=int(height),
         width=int(width),
         head=str(value("head")["kind"]),
         budgets=int(value("head")["budgets"]),
-        lipschitz=float(value("lipschitz")),
+        lipschitz=_number(value("lipschitz")),
         layers=tuple(
             LayerBound(str(e["name"]), str(e["op"]), tuple(e["shape"]), float(e["bound"]))
             for e in value("lipschitz_layers")
@@ -154,8 +155,8 @@ def _parse(metadata: Mapping[str, str]) -> Manifest:
         preprocessing_lipschitz=float(value("preprocessing_lipschitz")),
         numerics=_numerics(value("numerics")),
         weights_sha256=str(value("weights_sha256")),
-        metrics=dict(value("metrics")),
-        training=dict(value("training")),
+        metrics=_remarks(value("metrics")),
+        training=_remarks(value("training")),
         norm=str(value("norm")),
         domain=str(value("domain")),
         schema=int(value("schema")),
@@ -163,8 +164,35 @@ def _parse(metadata: Mapping[str, str]) -> Manifest:
 
 
 def _numerics(fields: Mapping[str, Any]) -> Numerics:
-    precision, slack, level = str(fields["precision"]), float(fields["slack"]), fields["level"]
-    return Numerics(precision, slack, level, dict(fields["evidence"]))
+    precision, slack, level = str(fields["precision"]), _number(fields["slack"]), fields["level"]
+    return Numerics(precision, slack, level, _remarks(fields["evidence"]))
+
+
+def _number(found: Any) -> float:
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise TypeError(f"{found!r} is no number")
+    return float(found)
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise TypeError("classes are no list of names")
+    for name in found:
+        name.encode()  # half a surrogate pair is no text: UnicodeEncodeError is a ValueError
+    return tuple(found)
+
+
+def _remarks(found: Any) -> dict[str, Any]:
+    """What people wrote, nested no deeper than people do: whoever walks it must come to an end."""
+    if not isinstance(found, dict):
+        raise TypeError(f"{type(found).__name__} in place of named values")
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        inner = [v for each in level for v in (each.values() if isinstance(each, dict) else each)]
+        level = [v for v in inner if isinstance(v, (dict, list))]
+        if not level:
+            return found
+    raise ValueError(f"values nested over {DEEPEST} deep")
 
 
 def _check(manifest: Manifest, source: str) -> None:
