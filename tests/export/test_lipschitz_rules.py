@@ -111,7 +111,7 @@ CHAINED = tuple(
 )
 
 
-@quick(250)
+@quick(450)
 @given(seed=SEEDS)
 def test_chains_of_operators_are_never_bounded_below_a_jacobian(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ def command(
         raise InputError("--sign writes into the file; leave out --no-write")
     sign = _signer(key) if key else None
     _check_keys(trust)
+    if sys.stderr.isatty():
+        click.echo(f"Verifying {model} ... (bounds, then {3 * frames} frames or more)", err=True)
     found = verify(model, frames, _calibration(model, data, frames) if data else (), tightness)
     outcome = _kept(model, found, write, sign)
     _judge_trust(model, found, outcome, trust)
