@@ -98,6 +98,25 @@ def _exact(model: onnx.ModelProto, inputs: int) -> float:
     return float(np.linalg.norm(np.stack(columns), 2))
 
 
+@pytest.mark.parametrize("exponent", [45, 53, 54, 60, 100])
+def test_what_a_sum_rounds_away_is_not_forgotten(exponent: int) -> None:
+    """((x - 1) + 2^-e x) - (x - 1), times 2^e, is x; in float64 the kernels add up to 0."""
+    constants = {
+        "one": np.ones((1, 1, 1, 1), np.float32),
+        "small": np.full((1, 1, 1, 1), 2.0**-exponent, np.float32),
+        "large": np.full((1, 1, 1, 1), 2.0**exponent, np.float32),
+    }
+    nodes = [
+        helper.make_node("Sub", ["image", "one"], ["a"]),
+        helper.make_node("Mul", ["image", "small"], ["s"]),
+        helper.make_node("Add", ["a", "s"], ["b"]),
+        helper.make_node("Sub", ["b", "a"], ["t"]),
+        helper.make_node("Mul", ["t", "large"], ["y"]),
+    ]
+    model = graph(nodes, constants, [1, 1, 3, 3], [1, 1, 3, 3])
+    assert foreign_bound(Graph(model)).lipschitz >= 1.0
+
+
 def test_an_axis_that_is_named_twice_is_refused() -> None:
     axes = np.array([2, -2], np.int64)
     nodes = [helper.make_node("ReduceMean", ["image", "axes"], ["y"])]

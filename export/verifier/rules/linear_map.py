@@ -113,12 +113,19 @@ class LinearMap:
         after = tuple(
             max(a.kernel.shape[2 + i] - a.origin[i] for a in (self, other)) for i in (0, 1)
         )
-        total = np.zeros((*self.kernel.shape[:2], origin[0] + after[0], origin[1] + after[1]))
-        for one in (self, other):
+        shape = (*self.kernel.shape[:2], origin[0] + after[0], origin[1] + after[1])
+        mine, theirs = np.zeros(shape), np.zeros(shape)
+        for one, place in ((self, mine), (other, theirs)):
             y, x = origin[0] - one.origin[0], origin[1] - one.origin[1]
             kh, kw = one.kernel.shape[2:]
-            total[:, :, y : y + kh, x : x + kw] += one.kernel
-        remainder = self.remainder + other.remainder
+            place[:, :, y : y + kh, x : x + kw] = one.kernel
+        total = mine + theirs
+        # What the addition rounds away (exactly this, Knuth 1969) may be all that is left after the
+        # next one cancels.
+        step = total - mine
+        rounded = (mine - (total - step)) + (theirs - step)
+        lost = 2 * LinearMap(rounded).size() if rounded.any() else 0.0
+        remainder = self.remainder + other.remainder + lost
         return LinearMap(total, (origin[0], origin[1]), self.stride, remainder)
 
 
