@@ -38,6 +38,7 @@ WORST_RATIO = {
     "fake_quantized": 2.0,
     "quantized": 2.0,
     "residual": 6.0,
+    "resize": 2.0,  # nearest, where float32 may choose another neighbour: both are counted
     "strided_residual": 2.0,
 }
 
