@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.exact import product_rest, squares_fit
+from lipdeploy.core.exact import product_rest, squares_fit, sum_rest
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -124,8 +124,7 @@ def _prefix_sums(root: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     square = root * root
     total = np.cumsum(square)
     before = np.concatenate([[0.0], total[:-1]])
-    step = total - before
-    lost = (before - (total - step)) + (square - step) + product_rest(root, root, square)
+    lost = sum_rest(before, square, total) + product_rest(root, root, square)
     corrected = np.maximum.accumulate(total + np.cumsum(lost))
     return np.concatenate([[0.0], corrected])
 

@@ -22,6 +22,7 @@ from lipdeploy.core.ratio import WorstRatio, ratio_down
 
 Labels = npt.NDArray[np.integer]
 Radii = npt.NDArray[np.floating]
+Chosen = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,16 @@ def iou_frontier(
 
 def _costs(truth: Labels, predicted: Labels, leave: Radii, join: Radii, class_id: int) -> IouCosts:
     known = truth != IGNORE
-    positive, claimed = known & (truth == class_id), predicted == class_id
-    union = int((known & (positive | claimed)).sum())
-    negative = known & ~positive & ~claimed
-    hits, others = _ascending(leave[positive & claimed]), _ascending(join[negative])
+    labels, answers = truth[known], predicted[known]
+    hit, negative, union = class_parties(labels, answers, class_id)
+    hits, others = _ascending(leave[known][hit]), _ascending(join[known][negative])
     return IouCosts(hits, others, union, int(known.size))
+
+
+def class_parties(truth: Labels, predicted: Labels, class_id: int) -> tuple[Chosen, Chosen, int]:
+    """True positives and true negatives of a class among labelled pixels, and its union."""
+    positive, claimed = truth == class_id, predicted == class_id
+    return positive & claimed, ~(positive | claimed), int((positive | claimed).sum())
 
 
 def _ascending(radius: Radii) -> npt.NDArray[np.float64]:

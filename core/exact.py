@@ -24,6 +24,15 @@ def product_rest(a: Floats, b: Floats, product: Floats) -> Floats:
     return np.asarray(rest)
 
 
+def sum_rest(a: Floats, b: Floats, total: Floats) -> Floats:
+    """What rounding took from `total` = fl(a + b): a + b = total + rest without error.
+
+    Source: Knuth 1969.
+    """
+    step = total - a
+    return np.asarray((a - (total - step)) + (b - step))
+
+
 def _halves(value: Floats) -> tuple[Floats, Floats]:
     """Two floats of half the digits that add up to the value."""
     wide = value * _SPLIT

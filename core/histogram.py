@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.certificate import checked_budgets, rounding_inflation
+from lipdeploy.core.single_precision import float32_down
 
 _SHIFT = 15
 _FINITE = 0x7F800000 >> _SHIFT  # buckets of finite radii
@@ -49,17 +50,7 @@ def _buckets(
     radius: npt.NDArray[np.floating],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Number of radii and smallest possible squared radius of each bucket of finite radii."""
-    sound = np.fmax(_float32_down(np.ravel(radius)), np.float32(0.0)) + np.float32(0.0)
+    sound = np.fmax(float32_down(np.ravel(radius)), np.float32(0.0)) + np.float32(0.0)
     pixels = np.bincount(sound.view(np.uint32) >> _SHIFT, minlength=_FINITE)[:_FINITE]
     edges = (np.arange(_FINITE, dtype=np.uint32) << np.uint32(_SHIFT)).view(np.float32)
     return pixels.astype(np.int64), np.square(edges.astype(np.float64))
-
-
-def _float32_down(radius: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-    """Largest float32 at most each radius."""
-    if radius.dtype == np.float32:
-        return radius
-    with np.errstate(over="ignore", invalid="ignore"):
-        rounded = radius.astype(np.float32)
-        below = np.nextafter(rounded, np.float32(-np.inf))
-        return np.asarray(np.where(rounded.astype(radius.dtype) > radius, below, rounded))

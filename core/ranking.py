@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.certificate import CostCurve, ascending_cost_curve
-from lipdeploy.core.class_iou import IouCosts
+from lipdeploy.core.class_iou import IouCosts, class_parties
 from lipdeploy.core.compiled import cheapest_first
 from lipdeploy.core.dataset import IGNORE
 
@@ -45,10 +45,8 @@ class Ranking:
 
     def class_iou(self, class_id: int) -> IouCosts:
         """What decides the IoU of a class; joining it costs no less than leaving another."""
-        positive, claimed = self.truth == class_id, self.predicted == class_id
-        union = int((positive | claimed).sum())
-        hits, negatives = self.radius[positive & claimed], self.radius[~positive & ~claimed]
-        return IouCosts(hits, negatives, union, self.truth.size)
+        hit, negative, union = class_parties(self.truth, self.predicted, class_id)
+        return IouCosts(self.radius[hit], self.radius[negative], union, self.truth.size)
 
     def _of(self, chosen: npt.NDArray[np.bool_]) -> CostCurve:
         right = chosen & (self.truth == self.predicted)

@@ -17,6 +17,7 @@ from lipdeploy.core.dataset import read_image
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.resize import resized
+from lipdeploy.core.whole_file import whole_file
 from lipdeploy.export.artefact import Description, assembled, hashed
 from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.trunk import trunk_model
@@ -237,13 +238,11 @@ def _sealed(
 
 def _write_verified(model: onnx.ModelProto, target: Path) -> Verification:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial")
-    onnx.save_model(model, str(partial))
-    verification = verify(partial)
-    if not verification.passed:
-        partial.unlink()
-        raise VerificationError(f"{verification.failure}; nothing written to {target}")
-    keep_record(partial, verification)
-    partial.replace(target)
+    with whole_file(target) as partial:
+        onnx.save_model(model, str(partial))
+        verification = verify(partial)
+        if not verification.passed:
+            raise VerificationError(f"{verification.failure}; nothing written to {target}")
+        keep_record(partial, verification)
     verification.model = str(target)
     return verification

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lipdeploy.core import single_precision
 from lipdeploy.core.errors import InputError
 
 STEPS = 12
@@ -109,14 +110,12 @@ def head_nodes(spec: HeadSpec) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
 
 def float32_down(value: float) -> float:
     """Largest float32 at most `value`."""
-    rounded = np.float32(value)
-    below = rounded if float(rounded) <= value else np.nextafter(rounded, np.float32(-np.inf))
-    return float(below)
+    return float(single_precision.float32_down(np.asarray(value, np.float64)))
 
 
 def float32_up(value: float) -> float:
     """Smallest float32 at least `value`."""
-    return -float32_down(-value)
+    return float(single_precision.float32_up(np.asarray(value, np.float64)))
 
 
 def _top2(n: _Nodes, spec: HeadSpec, zero: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.record import Signature, Standing, signature_from_text, signed_bytes
 
 _LONGEST_KEY = 65536  # bytes
+_MAKE_PRIVATE = "openssl genpkey -algorithm ed25519 -out key.pem"
 
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:
@@ -42,14 +43,10 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError(
-            f"{path} is not a private key in PEM; make one: "
-            "openssl genpkey -algorithm ed25519 -out key.pem"
+            f"{path} is not a private key in PEM; make one: {_MAKE_PRIVATE}"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(
-            f"{path} is not an Ed25519 key; make one: "
-            "openssl genpkey -algorithm ed25519 -out key.pem"
-        )
+        raise InputError(f"{path} is not an Ed25519 key; make one: {_MAKE_PRIVATE}")
     return key
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.record import Standing
+from lipdeploy.core.single_precision import float32_up
 from lipdeploy.runtime.model_file import ModelFile, read_model
 
 _ENGINES = {"onnxruntime": "lipdeploy.runtime.onnxruntime_session"}
@@ -210,10 +211,7 @@ def checked_budgets(eps: Sequence[float], manifest: Manifest) -> npt.NDArray[np.
         raise InputError(f"got {len(eps)} values of eps; the model takes {manifest.budgets}")
     for value in eps:
         checked_eps(value)
-    exact = np.asarray(eps, np.float64)
-    rounded = exact.astype(np.float32)
-    up = np.nextafter(rounded, np.float32(np.inf))
-    return np.asarray(np.where(rounded < exact, up, rounded), np.float32)
+    return float32_up(np.asarray(eps, np.float64))
 
 
 def checked_eps(eps: float) -> float:

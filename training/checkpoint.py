@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lipdeploy.core.errors import InputError
+from lipdeploy.core.whole_file import whole_file
 from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
 
 SCHEMA = 1
@@ -48,9 +49,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "metrics": checkpoint.metrics,
         "progress": checkpoint.progress,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(record, partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        torch.save(record, partial)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -35,7 +35,7 @@ def check_survives(data: bytes) -> None:
     """
     # -I: a folder of downloads may hold an onnx.py; only what this process imports from counts.
     paths = [path for path in sys.path if path and Path(path).is_absolute()]
-    command = [sys.executable, "-I", "-c", f"{_CHILD.format(paths=paths, module=__name__)}"]
+    command = [sys.executable, "-I", "-c", _CHILD.format(paths=paths, module=__name__)]
     try:
         done = subprocess.run(
             command, input=data, check=False, capture_output=True, timeout=LIMIT_S

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.evaluation.questions import Questions
-from lipdeploy.runtime.evaluation.whole_file import whole_file
 
 CLEAN_ACCURACY = "clean_pixel_accuracy"
 CLEAN_FNR = "clean_fnr"

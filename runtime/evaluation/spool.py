@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipdeploy.core.errors import InputError, LipdeployError
+from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.evaluation.header import Header, header_from_line
 from lipdeploy.runtime.evaluation.record import Record, record_from_line
-from lipdeploy.runtime.evaluation.whole_file import whole_file
 
 _FASTEST = 1
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, LipdeployError)

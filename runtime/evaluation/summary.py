@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.metrics import mean_iou
+from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.evaluation.curve import write_curve
 from lipdeploy.runtime.evaluation.dataset_iou import PixelwiseIou, Table, worst_dataset_ious
 from lipdeploy.runtime.evaluation.exact_mean import ExactMean, add_all
@@ -22,7 +23,6 @@ from lipdeploy.runtime.evaluation.metrics import Totals, metrics_of
 from lipdeploy.runtime.evaluation.questions import Questions
 from lipdeploy.runtime.evaluation.record import Record
 from lipdeploy.runtime.evaluation.spool import Spool
-from lipdeploy.runtime.evaluation.whole_file import whole_file
 
 
 def summary(spools: Sequence[Spool], folder: Path) -> dict[str, Any]:

@@ -39,6 +39,13 @@ def write_model(folder: Path, name: str = "tiny.onnx", **fields: Any) -> Path:
     return save_tiny(folder / name, tiny_manifest(SIDE, SIDE, **fields))
 
 
+def write_all(folder: Path, count: int) -> Path:
+    """Data and model; the folder."""
+    write_data(folder, count)
+    write_model(folder)
+    return folder
+
+
 def certify(folder: Path, name: str, *args: str) -> int:
     """`lipdeploy certify` on what the functions above wrote; the exit code."""
     model, data = str(folder / "tiny.onnx"), str(folder / "data.yaml")

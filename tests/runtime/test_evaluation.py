@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from lipdeploy.cli import main
-from tests.runtime.conftest import CLASSES, save_tiny, tiny_manifest, tiny_model
+from tests.runtime.conftest import save_tiny, tiny_manifest, tiny_model
+from tests.runtime.labelled import write_data, write_model
 
 EPS = (0.05, 0.4)
 
@@ -19,26 +20,12 @@ EPS = (0.05, 0.4)
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Three random 16x16 images; the third has no pixel of the last class and some ignored."""
-    rng = np.random.default_rng(0)
-    (tmp_path / "images/val").mkdir(parents=True)
-    (tmp_path / "masks/val").mkdir(parents=True)
-    for i in range(3):
-        image = rng.integers(0, 256, (16, 16, 3), np.uint8)
-        mask = rng.integers(0, 3 if i < 2 else 2, (16, 16)).astype(np.uint8)
-        mask[:2] = 255 if i == 2 else mask[:2]
-        cv2.imwrite(str(tmp_path / f"images/val/{i}.png"), image[..., ::-1])
-        cv2.imwrite(str(tmp_path / f"masks/val/{i}.png"), mask)
-    source = tmp_path / "data.yaml"
-    names = ", ".join(CLASSES)
-    source.write_text(
-        f"path: .\ntrain: images/val\nval: images/val\nmasks_dir: masks\nnames: [{names}]\n"
-    )
-    return source
+    return write_data(tmp_path, 3)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return save_tiny(tmp_path / "tiny.onnx", tiny_manifest(16, 16))
+    return write_model(tmp_path)
 
 
 def flips(radii: np.ndarray, eps: float) -> int:

@@ -29,7 +29,7 @@ from tests.runtime.labelled import (
     certify,
     merge,
     metrics_of,
-    write_data,
+    write_all,
     write_model,
     written,
 )
@@ -39,9 +39,7 @@ IMAGES = 7
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_data(tmp_path, IMAGES)
-    write_model(tmp_path)
-    return tmp_path
+    return write_all(tmp_path, IMAGES)
 
 
 @pytest.mark.parametrize(("count", "order"), [(2, (2, 1)), (3, (3, 1, 2)), (9, range(1, 10))])

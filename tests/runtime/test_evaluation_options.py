@@ -22,8 +22,7 @@ from tests.runtime.labelled import (
     certify,
     metrics_of,
     rows_of,
-    write_data,
-    write_model,
+    write_all,
     written,
 )
 
@@ -32,9 +31,7 @@ IMAGES = 4
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_data(tmp_path, IMAGES)
-    write_model(tmp_path)
-    return tmp_path
+    return write_all(tmp_path, IMAGES)
 
 
 def read(path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from lipdeploy.runtime.evaluation.job import make_job
 from lipdeploy.runtime.evaluation.questions import Questions
 from lipdeploy.runtime.session import open_session
 from tests.runtime.conftest import CLASSES
-from tests.runtime.labelled import certify, write_data, write_model, written
+from tests.runtime.labelled import certify, write_all, write_model, written
 
 TERMS = (False, ())  # a valid record, no signature asked for
 
@@ -22,9 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # set here, so that it ends with the test
     monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
-    write_data(tmp_path, 5)
-    write_model(tmp_path)
-    return tmp_path
+    return write_all(tmp_path, 5)
 
 
 def test_without_ray_one_line_says_how_to_get_it(

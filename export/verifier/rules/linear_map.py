@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from lipdeploy.core.exact import sum_rest
 from lipdeploy.core.matrix_norm import UNIT_ROUNDOFF
 from lipdeploy.core.operator_norm import convolution_norm_bound
 from lipdeploy.export.verifier.axes import Windows, windows
@@ -120,10 +121,8 @@ class LinearMap:
             kh, kw = one.kernel.shape[2:]
             place[:, :, y : y + kh, x : x + kw] = one.kernel
         total = mine + theirs
-        # What the addition rounds away (exactly this, Knuth 1969) may be all that is left after the
-        # next one cancels.
-        step = total - mine
-        rounded = (mine - (total - step)) + (theirs - step)
+        # What the addition rounds away may be all that is left after the next one cancels.
+        rounded = sum_rest(mine, theirs, total)
         lost = 2 * LinearMap(rounded).size() if rounded.any() else 0.0
         remainder = self.remainder + other.remainder + lost
         return LinearMap(total, (origin[0], origin[1]), self.stride, remainder)

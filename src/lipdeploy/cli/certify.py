@@ -18,6 +18,7 @@ from lipdeploy.runtime.evaluation.questions import GAMMAS_ACCURACY, GAMMAS_FNR
 from lipdeploy.runtime.evaluation.shards import open_shards, shard_file
 from lipdeploy.runtime.evaluation.spool import Spool
 from lipdeploy.runtime.evaluation.summary import summary
+from lipdeploy.runtime.session import Session
 
 HELP = """Certify a model file on a labelled split: the worst figures under any perturbation.
 
@@ -104,7 +105,9 @@ def command(metrics: tuple[str, ...], merging: bool, project: Path, name: str, *
     elif run["model"] is None or run["data"] is None:
         raise InputError("certify needs a MODEL and --data, or --merge")
     else:
-        _run(Flags(**run), folder, metrics)
+        flags = Flags(**run)
+        with flags.open() as session:
+            _run(flags, session, folder, metrics)
     return 0
 
 
@@ -120,21 +123,21 @@ def _refuse_run_flags(ctx: click.Context) -> None:
         raise InputError(f"--merge takes all from the shards; leave out {', '.join(given)}")
 
 
-def _run(flags: Flags, folder: Path, metrics: tuple[str, ...]) -> None:
-    job = prepare(flags)
+def _run(flags: Flags, session: Session, folder: Path, metrics: tuple[str, ...]) -> None:
+    job = prepare(flags, session)
     folder.mkdir(parents=True, exist_ok=True)
     if flags.shard is not None:
         path = shard_file(folder, job.header.shard)
-        compute(flags, job, path)
-        draw(flags, job, folder)
+        compute(flags, session, job, path)
+        draw(flags, session, job, folder)
         click.echo(f"Results saved to {path}; join them with --merge")
         return
     path = folder / f"records-{os.getpid()}.jsonl.gz"  # two runs of one name must not meet
     try:
-        _conclude([compute(flags, job, path)], folder, metrics)
+        _conclude([compute(flags, session, job, path)], folder, metrics)
     finally:
         path.unlink(missing_ok=True)
-    draw(flags, job, folder)
+    draw(flags, session, job, folder)
 
 
 def _conclude(spools: list[Spool], folder: Path, metrics: tuple[str, ...]) -> None:

@@ -59,7 +59,7 @@ class Flags:
         return session
 
 
-def prepare(flags: Flags) -> Job:
+def prepare(flags: Flags, session: Session) -> Job:
     """Check everything that can be checked before the first image.
 
     Raises:
@@ -67,36 +67,30 @@ def prepare(flags: Flags) -> Job:
     """
     dataset = load_dataset(flags.data)
     shard = parse_shard(flags.shard) if flags.shard else (1, 1)
-    with flags.open() as session:
-        height, width = session.manifest.height, session.manifest.width
-        roi = load_roi(flags.roi, height, width) if flags.roi else None
-        questions = flags.questions(session.manifest.class_names)
-        return make_job(session, dataset, flags.split, questions, shard, roi)
+    height, width = session.manifest.height, session.manifest.width
+    roi = load_roi(flags.roi, height, width) if flags.roi else None
+    questions = flags.questions(session.manifest.class_names)
+    return make_job(session, dataset, flags.split, questions, shard, roi)
 
 
-def compute(flags: Flags, job: Job, path: Path) -> Spool:
+def compute(flags: Flags, session: Session, job: Job, path: Path) -> Spool:
     """Write the records of a job to `path` with a progress bar."""
     length = len(job.tasks)
     with contextlib.ExitStack() as stack:
-        lines = _lines_on_ray if flags.use_ray else _lines_here
         bar = click.progressbar(length=length, label="certifying", file=sys.stderr)
         progress = stack.enter_context(bar).update
-        return write_spool(path, job.header, lines(flags, job, progress, stack))
+        if flags.use_ray:
+            lines = _lines_on_ray(flags, job, progress, stack)
+        else:
+            lines = job.lines(session, progress)
+        return write_spool(path, job.header, lines)
 
 
-def draw(flags: Flags, job: Job, folder: Path) -> None:
+def draw(flags: Flags, session: Session, job: Job, folder: Path) -> None:
     """Draw the first images to FOLDER/pictures; pages of an earlier run go."""
     clear_pages(folder)
     if flags.pictures:
-        with flags.open() as session:
-            write_pages(session, job, flags.pictures, folder)
-
-
-def _lines_here(
-    flags: Flags, job: Job, progress: Progress, stack: contextlib.ExitStack
-) -> Iterator[str]:
-    session = stack.enter_context(flags.open())
-    return job.lines(session, progress)
+        write_pages(session, job, flags.pictures, folder)
 
 
 def _lines_on_ray(
