@@ -25,7 +25,7 @@ from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.export.artefact import Description, assembled
 from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.trunk import trunk_model
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import NetworkConfig, build_network
 
 EPS = 0.25
 SETTLE_S = 0.05
@@ -57,7 +57,7 @@ def eager(network: FoldedNetwork, image: torch.Tensor) -> float:
 def candidates(side: int, classes: int, threads: int) -> dict[str, Callable[[], object]]:
     """The contestants at one size, on the same frame and the same weights."""
     torch.manual_seed(0)
-    network = folded(LipDeepLabV3(NetworkConfig(classes)).eval())
+    network = folded(build_network(NetworkConfig(classes)).eval())
     trunk = trunk_model(network, side, side)
     frame = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
     feed = {"image": frame, "eps": np.array([EPS], np.float32)}

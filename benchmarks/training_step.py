@@ -17,7 +17,7 @@ import torch
 from lipdeploy.training.layers import OrthogonalConv2d
 from lipdeploy.training.layers.unit import Constraint
 from lipdeploy.training.loss import temperature_cross_entropy
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import NetworkConfig, build_network
 
 CLASSES = 2
 
@@ -25,7 +25,7 @@ CLASSES = 2
 def stepper(constraint: Constraint, size: str, side: int, batch: int) -> Callable[[], None]:
     """One whole training step: forward, loss, backward, optimizer, retraction."""
     torch.manual_seed(0)
-    network = LipDeepLabV3(NetworkConfig(CLASSES, size=size, constraint=constraint))
+    network = build_network(NetworkConfig(CLASSES, size=size, constraint=constraint))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=1e-4)
     layers = [m for m in network.modules() if isinstance(m, OrthogonalConv2d)]
     images = torch.rand(batch, 3, side, side)

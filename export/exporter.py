@@ -38,7 +38,7 @@ from lipdeploy.runtime.onnxruntime_session import ENGINE, open_graph
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
-from lipdeploy.training.network import LipDeepLabV3
+from lipdeploy.training.network import SegmentationNetwork, build_network
 
 MARGIN_OVER_COMPUTED = 1e-9  # so that another machine's float64 finds L within the declared one
 WEIGHT_TOLERANCE = 1e-3  # relative to the largest logit, like the next
@@ -141,7 +141,7 @@ def _draft_manifest(checkpoint: Checkpoint, request: Request, graph: Graph) -> M
 
 
 @torch.no_grad()
-def _fold_error(network: LipDeepLabV3, replay: Replay, request: Request) -> float:
+def _fold_error(network: SegmentationNetwork, replay: Replay, request: Request) -> float:
     """Largest logit difference between the unfolded float64 network and the folded weights.
 
     Raises:
@@ -161,8 +161,8 @@ def _fold_error(network: LipDeepLabV3, replay: Replay, request: Request) -> floa
     return worst
 
 
-def _double(network: LipDeepLabV3) -> LipDeepLabV3:
-    copy = LipDeepLabV3(network.config)
+def _double(network: SegmentationNetwork) -> SegmentationNetwork:
+    copy = build_network(network.config)
     copy.load_state_dict(network.state_dict())
     return copy.double().eval()
 

@@ -7,10 +7,16 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lipdeploy.training.layers import BatchCentering2d, OrthogonalConv2d, Unit
-from lipdeploy.training.layers.batch_centering import ChannelBias
-from lipdeploy.training.network import LipDeepLabV3
-from lipdeploy.training.network.deeplabv3 import INPUT_CENTER
+from lipdeploy.training.layers import (
+    Adjoint2d,
+    AolConv2d,
+    BatchCentering2d,
+    ChannelBias,
+    OrthogonalConv2d,
+    Unit,
+    kernel_of,
+)
+from lipdeploy.training.network import INPUT_CENTER, SegmentationNetwork
 
 BYTE_SCALE = 255.0
 
@@ -21,7 +27,7 @@ class FoldedNetwork(nn.Module):
     Shape: `image` uint8 (1, H, W, 3) to logits float32 (1, K, H, W).
     """
 
-    def __init__(self, network: LipDeepLabV3) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -35,10 +41,10 @@ class FoldedNetwork(nn.Module):
         return self._logits(images * BYTE_SCALE)
 
     def _logits(self, planes: Tensor) -> Tensor:
-        return self.network.head(self.network.encoder(planes - INPUT_CENTER * BYTE_SCALE))  # type: ignore[no-any-return]
+        return self.network.logits(planes - INPUT_CENTER * BYTE_SCALE)
 
 
-def folded(network: LipDeepLabV3) -> FoldedNetwork:
+def folded(network: SegmentationNetwork) -> FoldedNetwork:
     """Fold a trained network, in float64, and round the plain weights to float32 once.
 
     The centre 127.5 is subtracted in the graph, where it is exact, and not folded into a bias:
@@ -54,12 +60,30 @@ def folded(network: LipDeepLabV3) -> FoldedNetwork:
 
 
 @torch.no_grad()
-def _plain_convolution(unit: Unit, divisor: float) -> nn.Conv2d:
+def _plain_convolution(unit: Unit, divisor: float) -> nn.Module:
     kernel, bias = _kernel_and_bias(unit)
-    conv = unit.conv
-    assert isinstance(conv, OrthogonalConv2d | nn.Conv2d)
-    padding = conv.padding() if isinstance(conv, OrthogonalConv2d) else conv.padding
-    plain = nn.Conv2d(
+    plain = _empty_like(unit.conv, kernel)
+    plain.weight.copy_(kernel / divisor)
+    assert plain.bias is not None
+    plain.bias.copy_(bias)
+    return plain
+
+
+def _empty_like(conv: nn.Module, kernel: Tensor) -> nn.Conv2d | nn.ConvTranspose2d:
+    """A plain convolution of the same geometry, in float64."""
+    if isinstance(conv, Adjoint2d):
+        return nn.ConvTranspose2d(
+            kernel.shape[0],
+            kernel.shape[1],
+            kernel.shape[2:],  # type: ignore[arg-type]
+            conv.stride,
+            conv.padding,
+            conv.output_padding,
+            dtype=torch.float64,
+        )
+    assert isinstance(conv, OrthogonalConv2d | AolConv2d | nn.Conv2d)
+    padding = conv.padding if isinstance(conv, nn.Conv2d) else conv.padding()
+    return nn.Conv2d(
         kernel.shape[1],
         kernel.shape[0],
         kernel.shape[2:],  # type: ignore[arg-type]
@@ -68,15 +92,11 @@ def _plain_convolution(unit: Unit, divisor: float) -> nn.Conv2d:
         dilation=conv.dilation,  # type: ignore[arg-type]
         dtype=torch.float64,
     )
-    plain.weight.copy_(kernel / divisor)
-    assert plain.bias is not None
-    plain.bias.copy_(bias)
-    return plain
 
 
 def _kernel_and_bias(unit: Unit) -> tuple[Tensor, Tensor]:
-    kernel = unit.conv.weight() if isinstance(unit.conv, OrthogonalConv2d) else unit.conv.weight
-    assert isinstance(kernel, Tensor)
+    transposed = isinstance(unit.conv, Adjoint2d)
+    kernel = kernel_of(unit.conv.conv if isinstance(unit.conv, Adjoint2d) else unit.conv)
     norm = unit.norm
     if isinstance(norm, BatchCentering2d | ChannelBias):
         return kernel, norm.shift()
@@ -84,4 +104,5 @@ def _kernel_and_bias(unit: Unit) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None
     assert norm.running_mean is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return kernel * gain.view(-1, 1, 1, 1), norm.bias - gain * norm.running_mean
+    shape = (1, -1, 1, 1) if transposed else (-1, 1, 1, 1)
+    return kernel * gain.view(shape), norm.bias - gain * norm.running_mean

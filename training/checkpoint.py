@@ -11,7 +11,7 @@ import torch
 
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.whole_file import whole_file
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import NetworkConfig, SegmentationNetwork, build_network
 
 SCHEMA = 1
 
@@ -29,7 +29,7 @@ class Checkpoint:
         progress: optimizer state and position of the run; empty in a checkpoint for export.
     """
 
-    network: LipDeepLabV3
+    network: SegmentationNetwork
     class_names: tuple[str, ...]
     imgsz: tuple[int, int]
     training: dict[str, Any]
@@ -61,7 +61,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     record = _record(path)
     try:
-        network = LipDeepLabV3(NetworkConfig(**record["config"]))
+        network = build_network(NetworkConfig(**record["config"]))
         network.load_state_dict(record["model"])
         checkpoint = Checkpoint(
             network.eval(),

@@ -15,7 +15,7 @@ from lipdeploy.training.data import Augmentation, Examples, batches, batches_per
 from lipdeploy.training.evaluation import Metrics, evaluate
 from lipdeploy.training.layers import OrthogonalConv2d
 from lipdeploy.training.loss import temperature_cross_entropy
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import build_network
 from lipdeploy.training.results import append_result
 from lipdeploy.training.settings import Settings
 
@@ -43,11 +43,7 @@ class Trainer:
         self.train_set = self._load("train")
         self.val_set = self._load("val")
         torch.manual_seed(settings.seed)
-        self.network = LipDeepLabV3(
-            NetworkConfig(
-                len(dataset.class_names), settings.arch, settings.size, settings.constraint
-            )
-        ).to(self.device)
+        self.network = build_network(settings.network(len(dataset.class_names))).to(self.device)
         self.per_epoch = batches_per_epoch(len(self.train_set), settings.batch)
         self.steps = self.per_epoch * settings.epochs
         self.optimizer = torch.optim.AdamW(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipdeploy.core.errors import InputError
-from lipdeploy.training.layers.unit import Constraint
-from lipdeploy.training.network.config import SIZES
+from lipdeploy.training.layers import Constraint
+from lipdeploy.training.network.config import Arch, NetworkConfig, Variant
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Settings:
     epochs: int = 100
     batch: int = 8
     temperature: float = 40.0
-    arch: str = "deeplabv3"
+    arch: Arch = "deeplabv3"
     size: str = "S"
     constraint: Constraint = "orthogonal"
+    variant: Variant = "split"
     learning_rate: float = 1e-3
     final_rate: float = 1e-6
     weight_decay: float = 1e-4
@@ -45,7 +46,7 @@ class Settings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        stride = math.prod(SIZES[self.size].strides)
+        stride = self.network(2).stride
         if any(side < 32 or side % stride for side in self.imgsz):
             raise InputError(
                 f"imgsz is {self.imgsz[0]} {self.imgsz[1]}; "
@@ -55,6 +56,10 @@ class Settings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InputError(f"{name} is {value}; expected a finite number above 0")
+
+    def network(self, classes: int) -> NetworkConfig:
+        """The network of this run for a number of classes."""
+        return NetworkConfig(classes, self.arch, self.size, self.constraint, self.variant)
 
     def record(self) -> dict[str, object]:
         """Plain values for YAML, checkpoint and metadata; file names without folders."""

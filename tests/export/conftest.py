@@ -9,13 +9,13 @@ from lipdeploy.export.exporter import Request, export
 from lipdeploy.training.checkpoint import Checkpoint
 from lipdeploy.training.layers import BatchCentering2d, OrthogonalConv2d
 from lipdeploy.training.layers.unit import Constraint
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import NetworkConfig, SegmentationNetwork, build_network
 
 
-def trained_like(classes: int, constraint: Constraint = "orthogonal") -> LipDeepLabV3:
+def trained_like(classes: int, constraint: Constraint = "orthogonal") -> SegmentationNetwork:
     """Parameters away from their start, centering away from zero."""
     torch.manual_seed(0)
-    network = LipDeepLabV3(NetworkConfig(classes, constraint=constraint)).eval()
+    network = build_network(NetworkConfig(classes, constraint=constraint)).eval()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, BatchCentering2d):

@@ -7,9 +7,12 @@ from torch import Tensor
 
 from lipdeploy.core.operator_norm import convolution_norm_bound
 from lipdeploy.training.layers import (
+    Adjoint2d,
+    AolConv2d,
     BatchCentering2d,
     OrthogonalConv2d,
     Unit,
+    kernel_of,
     max_min,
     polar_factor,
 )
@@ -55,6 +58,44 @@ def test_norm_is_bounded_and_the_bound_is_tight(
     bound = convolution_norm_bound(weight, (stride, stride), (dilation, dilation))
     assert true <= bound <= true + 1e-3
     assert bound <= 1 + 1e-5
+
+
+@pytest.mark.parametrize(("cin", "cout", "kernel", "stride", "dilation", "side"), SHAPES)
+def test_rescaled_kernel_of_any_parameters_is_bounded(
+    cin: int, cout: int, kernel: int, stride: int, dilation: int, side: int
+) -> None:
+    torch.manual_seed(0)
+    layer = AolConv2d(cin, cout, kernel, stride, dilation).double()
+    if cout >= cin * stride**2:  # P^T P = 1 at the start, which needs no rescaling
+        assert float(np.linalg.norm(jacobian(layer, cin, side), 2)) > 0.9
+    for _ in range(3):
+        with torch.no_grad():
+            layer.free.copy_(torch.randn_like(layer.free))
+        assert float(np.linalg.norm(jacobian(layer, cin, side), 2)) <= 1 + 1e-9
+    with torch.no_grad():
+        layer.free.zero_()
+    assert layer.weight().isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [OrthogonalConv2d, AolConv2d])
+@pytest.mark.parametrize("side", [4, 7])
+def test_upsampling_is_the_adjoint(kind: type[OrthogonalConv2d], side: int) -> None:
+    """Inner products agree: the dense matrix is the transpose of that of the convolution."""
+    torch.manual_seed(0)
+    down = kind(4, 6, 3, stride=2).double()
+    forward = jacobian(down, 4, 2 * side)
+    backward = jacobian(Adjoint2d(down), 6, side)
+    assert np.allclose(backward, forward.T, atol=1e-12)
+
+
+def test_adjoint_of_a_plain_convolution_is_torchs_transposed_one() -> None:
+    torch.manual_seed(0)
+    down = torch.nn.Conv2d(4, 6, 3, 2, 1, bias=False)
+    up = torch.nn.ConvTranspose2d(6, 4, 3, 2, 1, output_padding=1, bias=False)
+    up.load_state_dict(down.state_dict())
+    x = torch.randn(2, 6, 5, 5)
+    assert torch.allclose(Adjoint2d(down)(x), up(x), atol=1e-6)
+    assert kernel_of(down) is down.weight
 
 
 def test_stored_float32_kernel_is_bounded_too() -> None:

@@ -1,12 +1,12 @@
-"""Building blocks on channel halves: every block is 1-Lipschitz when its units are."""
+"""Building blocks of both forms: every block is 1-Lipschitz when its units are."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from lipdeploy.training.layers import Unit, max_min
-from lipdeploy.training.layers.unit import Constraint
+from lipdeploy.training.layers import Constraint, Unit, max_min
+from lipdeploy.training.network.config import SIZES, NetworkConfig, Variant
 
 Halves = tuple[Tensor, Tensor]
 
@@ -16,7 +16,7 @@ def sorted_channels(x: Tensor) -> Tensor:
     return torch.cat(max_min(*x.chunk(2, 1)), 1)
 
 
-class ResidualBlock(nn.Module):
+class SplitResidualBlock(nn.Module):
     """Residual branch beside an untouched half: (a, b) to MaxMin(branch(b), a).
 
     (branch(b), a) has the norm of (b, a) when the branch is 1-Lipschitz, so nothing has to be
@@ -35,8 +35,41 @@ class ResidualBlock(nn.Module):
         return max_min(self.second(sorted_channels(self.first(b))), a)
 
 
+class SumResidualBlock(nn.Module):
+    """The paper's residual: x to (x + branch(x)) / 2, which is 1-Lipschitz (App. C)."""
+
+    def __init__(self, channels: int, dilation: int, constraint: Constraint) -> None:
+        super().__init__()
+        self.first = Unit(channels, channels, dilation=dilation, constraint=constraint)
+        self.second = Unit(channels, channels, dilation=dilation, constraint=constraint)
+
+    def forward(self, halves: Halves) -> Halves:
+        """Map both halves, each of shape (N, C / 2, H, W)."""
+        x = torch.cat(halves, 1)
+        branch = self.second(sorted_channels(self.first(x)))
+        a, b = (0.5 * (x + branch)).chunk(2, 1)
+        return max_min(a, b)
+
+
+def residual_block(channels: int, dilation: int, constraint: Constraint, variant: str) -> nn.Module:
+    """The residual block of a form."""
+    block = SplitResidualBlock if variant == "split" else SumResidualBlock
+    return block(channels, dilation, constraint)
+
+
 class Stage(nn.Module):
-    """A unit that sets resolution and channels, then residual blocks."""
+    """A unit that sets resolution and channels, then residual blocks.
+
+    Args:
+        channels_in: channels given.
+        channels: channels wanted, even.
+        blocks: residual blocks.
+        stride: downsampling of the first unit.
+        dilation: of the residual blocks.
+        upsample: twice the resolution instead.
+        constraint: of every unit.
+        variant: form of the residual blocks.
+    """
 
     def __init__(
         self,
@@ -44,18 +77,22 @@ class Stage(nn.Module):
         channels: int,
         blocks: int,
         *,
-        stride: int,
-        dilation: int,
+        stride: int = 1,
+        dilation: int = 1,
+        upsample: bool = False,
         constraint: Constraint,
+        variant: Variant,
     ) -> None:
         super().__init__()
-        self.entry = Unit(channels_in, channels, stride=stride, constraint=constraint)
+        self.entry = Unit(
+            channels_in, channels, stride=stride, upsample=upsample, constraint=constraint
+        )
         self.blocks = nn.ModuleList(
-            ResidualBlock(channels, dilation, constraint) for _ in range(blocks)
+            residual_block(channels, dilation, constraint, variant) for _ in range(blocks)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) to (N, channels, ceil(H / stride), ceil(W / stride))."""
+        """(N, channels_in, H, W) to (N, channels, H', W') at the resolution of the first unit."""
         a, b = self.entry(x).chunk(2, 1)
         halves = max_min(a, b)
         for block in self.blocks:
@@ -63,23 +100,19 @@ class Stage(nn.Module):
         return torch.cat(halves, 1)
 
 
-class SplitAspp(nn.Module):
-    """Atrous spatial pyramid whose channels are shared out among the dilations.
-
-    Every group of channels sees one dilation; the concatenation of 1-Lipschitz maps of disjoint
-    channels is 1-Lipschitz, without the 1 / sqrt(branches) of the paper's concatenation.
-    """
-
-    def __init__(self, channels: int, dilations: tuple[int, ...], constraint: Constraint) -> None:
-        super().__init__()
-        width = channels // len(dilations)
-        self.branches = nn.ModuleList(
-            Unit(width, width, dilation=d, constraint=constraint) for d in dilations
+def encoder_stages(config: NetworkConfig, channels_in: tuple[int, ...]) -> nn.ModuleList:
+    """The stages of the encoder; `channels_in` of each may be less than the stage before makes."""
+    size = SIZES[config.size]
+    shapes = zip(channels_in, size.channels, config.strides, config.dilations, strict=True)
+    return nn.ModuleList(
+        Stage(
+            before,
+            channels,
+            size.blocks,
+            stride=stride,
+            dilation=dilation,
+            constraint=config.constraint,
+            variant=config.variant,
         )
-        self.fuse = Unit(channels, channels, 1, constraint=constraint)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (N, channels, H, W)."""
-        parts = x.chunk(len(self.branches), 1)
-        seen = [branch(part) for branch, part in zip(self.branches, parts, strict=True)]
-        return sorted_channels(self.fuse(sorted_channels(torch.cat(seen, 1))))
+        for before, channels, stride, dilation in shapes
+    )

@@ -15,9 +15,11 @@ from lipdeploy.cli.image_size import ImageSize
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import ArtefactError, InputError
 from lipdeploy.training.checkpoint import load_checkpoint
+from lipdeploy.training.layers import Constraint
 from lipdeploy.training.loop import Step, Trainer
 from lipdeploy.training.loss import temperature_for
-from lipdeploy.training.network import SIZES
+from lipdeploy.training.network import ARCHS, CONSTRAINTS, SIZES, VARIANTS
+from lipdeploy.training.network.config import Arch, Variant
 from lipdeploy.training.results import plot_results, trim_results
 from lipdeploy.training.settings import Settings
 
@@ -43,14 +45,21 @@ Example: lipdeploy train --data polyps.yaml --imgsz 128 --epochs 60 --name polyp
 
 @click.command(help=HELP)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set YAML file.")
-@click.option("--arch", type=click.Choice(["deeplabv3"]), default="deeplabv3", show_default=True)
+@click.option("--arch", type=click.Choice(ARCHS), default="deeplabv3", show_default=True)
 @click.option("--size", type=click.Choice(sorted(SIZES)), default="S", show_default=True)
 @click.option(
     "--constraint",
-    type=click.Choice(["orthogonal", "none"]),
+    type=click.Choice(CONSTRAINTS),
     default="orthogonal",
     show_default=True,
     help="none: the unconstrained twin, for comparison; it carries no certificate.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(VARIANTS),
+    default="split",
+    show_default=True,
+    help="paper: scaled sums and a full-resolution head; split: ours, which scales nothing down.",
 )
 @click.option(
     "--imgsz",
@@ -84,9 +93,10 @@ Example: lipdeploy train --data polyps.yaml --imgsz 128 --epochs 60 --name polyp
 @click.option("--resume", is_flag=True, help="Continue the run of this --name where it stopped.")
 def command(
     data: Path,
-    arch: str,
+    arch: Arch,
     size: str,
-    constraint: str,
+    constraint: Constraint,
+    variant: Variant,
     imgsz: tuple[int, int],
     epochs: int,
     batch: int,
@@ -114,7 +124,8 @@ def command(
         temperature=tau or temperature_for(eps),
         arch=arch,
         size=size,
-        constraint="none" if constraint == "none" else "orthogonal",
+        constraint=constraint,
+        variant=variant,
         learning_rate=lr,
         vertical_flip=vertical_flip,
         rotate_degrees=rotate,
