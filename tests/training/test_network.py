@@ -107,7 +107,7 @@ def test_sizes_are_the_papers(size: str) -> None:
     assert (SIZES[size].blocks, SIZES[size].channels) == (blocks, channels)
     with torch.device("meta"):
         net = build_network(NetworkConfig(19, size=size, constraint="none"))
-    assert len(list(net.get_submodule("stages").children())) == count
+    assert len(list(net.get_submodule("stages").children())) == len(channels)
     out = net(torch.rand(1, 3, 64, 64, device="meta"))
     assert out.shape == (1, 19, 64, 64)
 
