@@ -1,4 +1,4 @@
-"""Losses with the pixels labelled 255 left out."""
+"""Temperature-scaled cross-entropy: the paper's loss, one knob from accurate to robust."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor, nn
 
-from lipdeploy.core.dataset import IGNORE
 from lipdeploy.core.errors import InputError
+from lipdeploy.training.loss.pixels import Pixels
 
 TEMPERATURE_TIMES_EPS = 10.0
 HIGHEST_TEMPERATURE = 100.0
@@ -26,12 +26,19 @@ def temperature_for(eps: float) -> float:
     return min(HIGHEST_TEMPERATURE, TEMPERATURE_TIMES_EPS / eps)
 
 
-def temperature_cross_entropy(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Mean cross-entropy of temperature * logits, divided by the temperature.
-
-    Shape: logits (N, K, H, W), labels (N, H, W) to a scalar.
+def cross_entropy(pixels: Pixels, temperature: float) -> Tensor:
+    """Cross-entropy of temperature * logits at every pixel, in nats, (N, H, W).
 
     Source: Béthune et al. 2022; Sec. 5 and App. C, F of the paper.
     """
-    scaled = temperature * logits.float()
-    return nn.functional.cross_entropy(scaled, labels, ignore_index=IGNORE) / temperature
+    scaled = temperature * pixels.logits
+    return nn.functional.cross_entropy(scaled, pixels.labels, reduction="none")
+
+
+def temperature_cross_entropy(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy of temperature * logits, divided by the temperature: in logit units.
+
+    Shape: logits (N, K, H, W), labels (N, H, W) to a scalar.
+    """
+    pixels = Pixels.of(logits, labels)
+    return pixels.mean(cross_entropy(pixels, temperature), None) / temperature
