@@ -62,7 +62,7 @@ def annealing(z: Array, y: int, _size: float, _level: float) -> float:
 
 
 def temperature_of(level: float) -> float:
-    return min(400.0, max(5.0, 3.5 / (SQRT2 * level))) if level else 400.0
+    return min(400.0, max(2.0, 1.0 / (SQRT2 * level))) if level else 400.0
 
 
 def certificate_a(z: Array, y: int, _size: float, level: float) -> float:
@@ -72,7 +72,7 @@ def certificate_a(z: Array, y: int, _size: float, level: float) -> float:
 
 def share(z: Array, y: int, level: float) -> float:
     margin = z[y] - max(z[k] for k in range(len(z)) if k != y)
-    return float(margin * temperature_of(level) / 3.5)
+    return float(margin * temperature_of(level))
 
 
 def certificate_b(z: Array, y: int, _size: float, level: float) -> float:
@@ -113,12 +113,12 @@ def level_by_hand(logits: Array, labels: npt.NDArray[np.int64], eps: float) -> f
 def mean_by_hand(name: str, logits: Tensor, labels: Tensor, weights: list[float]) -> float:
     z, truth = logits.numpy(), labels.numpy()
     known = np.argwhere(truth != 255)
-    size = float(np.mean([np.abs(z[n, :, y, x]).mean() for n, y, x in known]))
+    sizes = [float(np.abs(z[n]).mean(0)[truth[n] != 255].mean()) for n in range(len(z))]
     above = below = 0.0
     for n, y, x in known:
         label = int(truth[n, y, x])
         level = level_by_hand(z[n], truth[n], EPS)
-        above += weights[label] * ORACLES[name](z[n, :, y, x], label, size, level)
+        above += weights[label] * ORACLES[name](z[n, :, y, x], label, sizes[n], level)
         below += weights[label]
     return above / below
 
@@ -157,14 +157,14 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     assert z.grad is not None
     truth, base = labels.numpy(), logits.numpy()
     known = np.argwhere(truth != 255)
-    size = float(np.mean([np.abs(base[n, :, y, x]).mean() for n, y, x in known]))
+    sizes = [float(np.abs(base[n]).mean(0)[truth[n] != 255].mean()) for n in range(len(base))]
     for n, y, x in known[::5]:
         level = level_by_hand(base[n], truth[n], EPS)
         for k in range(base.shape[1]):
             step = np.zeros(base.shape[1])
             step[k] = 1e-6
             up, down = (
-                ORACLES[name](base[n, :, y, x] + way * step, int(truth[n, y, x]), size, level)
+                ORACLES[name](base[n, :, y, x] + way * step, int(truth[n, y, x]), sizes[n], level)
                 for way in (1, -1)
             )
             expected = (up - down) / 2e-6 / len(known)
@@ -209,6 +209,18 @@ def test_gradients_are_finite_at_the_extremes(name: str, logit: float) -> None:
         (slope,) = torch.autograd.grad(value, logits)
         assert torch.isfinite(value)
         assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_batch_may_be_cut_into_images(name: str) -> None:
+    """What gradient accumulation and several processes rely on."""
+    logits, labels = batch(11)
+    loss = build_loss(name, temperature=TAU, eps=EPS)
+    counts = (labels != 255).sum((1, 2))
+    parts = [loss(logits[i : i + 1], labels[i : i + 1]) for i in range(2)]
+    whole = (parts[0] * counts[0] + parts[1] * counts[1]) / counts.sum()
+    assert counts[0] != counts[1]
+    assert float(loss(logits, labels)) == pytest.approx(float(whole), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -1,7 +1,9 @@
 """Certificate-aware losses of ours: they stop paying where the certificate at eps does.
 
-All three measure margins against the water level of their image (see `water_level`), which moves
-with training: a robust image has a high one, and its pixels are asked for more.
+All three measure margins against the water level T of their image (see `water_level`), which moves
+with training: margins below it raise it, so that a robust image has a high one and asks for more.
+A loss that is flat at the level therefore stays at a low one. On the pet data at 32x32 (3 epochs,
+eps 0.25, one seed) form a had CRPA@0.25 0.06 with a saturation of 3.5 and 0.52 with 1.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ from lipdeploy.training.loss.cross_entropy import cross_entropy
 from lipdeploy.training.loss.pixels import Pixels
 from lipdeploy.training.loss.water_level import water_level
 
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 5.0, 400.0
-SATURATION = 3.5
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 2.0, 400.0
+SATURATION = 1.0
 SHARPNESS = 4.0
 
 
 def level_temperature(pixels: Pixels, eps: float, saturation: float = SATURATION) -> Tensor:
     """Temperature of each image at which a margin of sqrt(2) T becomes `saturation`, (N,).
 
-    Between 5 and 400: an untrained network has a level near 0, and one that is robust everywhere
+    Between 2 and 400: an untrained network has a level near 0, and one that is robust everywhere
     would ask for margins without end.
     """
     level = math.sqrt(2) * water_level(pixels, eps)
@@ -33,7 +35,8 @@ def level_temperature(pixels: Pixels, eps: float, saturation: float = SATURATION
 def level_cross_entropy(pixels: Pixels, eps: float, saturation: float = SATURATION) -> Tensor:
     """Form a: cross-entropy that each image scales by its own level, (N, H, W).
 
-    Its slope at the water level is 1 / (1 + exp(saturation)) of that of a wrong pixel.
+    With two classes its slope at the water level is 1 / (1 + exp(saturation)) of the steepest, a
+    quarter; it has faded to 5 % at 3 T.
     """
     temperature = level_temperature(pixels, eps, saturation)[:, None, None, None]
     return cross_entropy(Pixels(pixels.logits * temperature, pixels.labels, pixels.known), 1.0)

@@ -33,8 +33,8 @@ def hinge_kr(pixels: Pixels, min_margin: float, alpha: float = ALPHA) -> Tensor:
     Wasserstein distance, never saturates. Of the two published multi-class forms this one is a
     sum over pixels, so that class weights balance it; the older one divides by the number of
     pixels of each class in the batch, which is 0 for rare classes. The softmax sharpens as the
-    logits outgrow the margin; its scale is the mean of this batch and not a running one, so that a
-    run resumes exactly.
+    logits outgrow the margin; its scale is the mean of the image and not a running one, so that a
+    run resumes exactly and a batch may be cut into parts.
 
     Args:
         pixels: the batch.
@@ -52,7 +52,8 @@ def hinge_kr(pixels: Pixels, min_margin: float, alpha: float = ALPHA) -> Tensor:
 
 def _soft_weights(pixels: Pixels, min_margin: float) -> Tensor:
     """1 at the label, a softmax over the other classes; differentiable but for its scale."""
-    size = pixels.logits.detach().abs().mean(1)
-    scale = min_margin / pixels.mean(size, None).clamp(min=min_margin)
-    softmax = torch.softmax(pixels.others * scale, 1)
+    size = (pixels.logits.detach().abs().mean(1) * pixels.known).sum((1, 2))
+    mean = size / pixels.known.sum((1, 2)).clamp(min=1)
+    scale = min_margin / mean.clamp(min=min_margin)
+    softmax = torch.softmax(pixels.others * scale[:, None, None, None], 1)
     return softmax.scatter(1, pixels.labels[:, None], 1.0)
