@@ -75,6 +75,8 @@ class Dataset:
             known = ", ".join(self.splits)
             raise InputError(f"{self.source} has no split {split!r}; it has: {known}")
         pairs = self.layout.find(split)
+        if not pairs:
+            raise InputError(f"{self.source}: {split} holds no example; add images to it")
         return [self._ignoring(pair) for pair in pairs] if self.ignore else pairs
 
     def _ignoring(self, pair: Pair) -> Pair:
