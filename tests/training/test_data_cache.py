@@ -39,6 +39,9 @@ def test_every_cache_holds_what_is_read(
         for a, b in (found.read(i), (found.images[i], found.masks[i])):
             assert np.array_equal(a, image)
             assert np.array_equal(b, mask)
+    images, masks = found.span(3, 9)
+    assert np.array_equal(images, found.images[3:5])
+    assert np.array_equal(masks, found.masks[3:5])
     assert found.images[1:4].shape == (3, 16, 16, 3)
     assert np.array_equal(found.masks[3:9][1], read_pair(pairs[4], 3, 16, 16)[1])
 

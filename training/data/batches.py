@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import cast
 
@@ -112,8 +114,7 @@ class BatchStream:
             collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_begin_worker,
-            # A fork would copy the locks of this process's threads; this starts clean.
-            multiprocessing_context="forkserver",
+            multiprocessing_context=_clean_processes(),
             prefetch_factor=PREFETCH,
             persistent_workers=True,
             generator=torch.Generator(),  # the loader draws a seed, which must not be the network's
@@ -201,6 +202,16 @@ def to_device(images: Tensor, labels: Tensor, device: torch.device) -> Batch:
     full = torch.full((), 255.0, device=device)
     x = images.to(device, non_blocking=True).float() / full
     return x, labels.to(device, non_blocking=True).long()
+
+
+def _clean_processes() -> BaseContext:
+    """Processes forked from a server without threads, which has imported this module once.
+
+    A fork of this process would copy the locks of its threads in whatever state they are.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _begin_worker(_worker: int) -> None:

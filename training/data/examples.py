@@ -81,6 +81,11 @@ class Examples:
         """Image (H, W, 3) and mask (H, W) of one example."""
         return self.decode(index) if self.decode else (self.images[index], self.masks[index])
 
+    def span(self, start: int, stop: int) -> tuple[Pixels, Pixels]:
+        """Images (B, H, W, 3) and masks (B, H, W) of the examples start..stop-1 that there are."""
+        found = [self.read(i) for i in range(start, min(stop, len(self)))]
+        return np.stack([image for image, _ in found]), np.stack([mask for _, mask in found])
+
 
 def _in_memory(decoder: Decoder) -> tuple[Pixels, Pixels]:
     masks = np.empty((len(decoder.pairs), decoder.height, decoder.width), np.uint8)
