@@ -125,7 +125,7 @@ def _as_grey(path: Path, data: bytes) -> bytes:
     """The same numbers as a grey PNG: palette, transparency, gamma and the like are left out."""
     chunks = list(_chunks(data))
     if not chunks or chunks[-1][0] != b"IEND":
-        raise _refusal(path, "a PNG that is cut off")
+        raise _refusal(path, "a PNG that is cut off or damaged")
     header = chunks[0][1]
     kept = [(b"IHDR", header[:9] + bytes([_GREY]) + header[10:])]
     kept += [(kind, body) for kind, body in chunks if kind in (b"IDAT", b"IEND")]

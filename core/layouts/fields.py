@@ -75,10 +75,11 @@ class Fields:
         """
         names = self.values.get("names", list(default))
         table = dict(enumerate(names)) if isinstance(names, list) else names
-        if not isinstance(table, dict) or sorted(table) != list(range(len(table))):
-            raise self._bad_names(names)
-        if len(table) < 2:
-            raise self._bad_names(names)
+        if not isinstance(table, dict) or set(table) != set(range(max(2, len(table)))):
+            raise InputError(
+                f"{self.source}: names must be two or more classes with ids 0, 1, 2, ...; "
+                f"got {names}"
+            )
         if default and len(table) != len(default):
             raise InputError(
                 f"{self.source}: names has {len(table)} classes, the layout {len(default)}; "
@@ -104,8 +105,3 @@ class Fields:
                 f"{self.source}: ignore is {found}; expected a list of class ids in 0..{largest}"
             )
         return frozenset(listed)
-
-    def _bad_names(self, names: object) -> InputError:
-        return InputError(
-            f"{self.source}: names must be two or more classes with ids 0, 1, 2, ...; got {names}"
-        )

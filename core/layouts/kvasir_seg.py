@@ -19,7 +19,7 @@ from lipdeploy.core.errors import InputError
 from lipdeploy.core.image_file import image_files
 from lipdeploy.core.layouts.drawn_split import drawn
 from lipdeploy.core.layouts.fields import Fields
-from lipdeploy.core.layouts.layout import Layout, present
+from lipdeploy.core.layouts.layout import Layout, lines_of, present
 from lipdeploy.core.mask_file import LabelMap
 from lipdeploy.core.pair import Pair
 
@@ -69,8 +69,8 @@ def _drawn(names: set[str], share: float, split: str) -> set[str] | frozenset[st
 
 
 def _listed(path: Path, found: dict[str, Path]) -> set[str]:
-    lines = present(path, "a list of images", "a text file, one name a line").read_text("utf-8")
-    names = {line.strip().removesuffix(".jpg") for line in lines.splitlines()} - {""}
+    lines = lines_of(path, "a list of images", "a text file, one name a line")
+    names = {line.strip().removesuffix(".jpg") for line in lines} - {""}
     unknown = sorted(names - set(found))
     if unknown or not names:
         got = f"names {unknown[0]!r}, which is not in images" if unknown else "names no image"

@@ -36,3 +36,15 @@ def present(path: Path, what: str, layout: str) -> Path:
     if not path.exists():
         raise InputError(f"{path} is missing, {what}; expected {layout}")
     return path
+
+
+def lines_of(path: Path, what: str, layout: str) -> list[str]:
+    """The lines of a text file, which must be there.
+
+    Raises:
+        InputError: it is missing, or no text.
+    """
+    try:
+        return present(path, what, layout).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no text file; expected {layout}") from error

@@ -20,7 +20,7 @@ from pathlib import Path
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.layouts.drawn_split import drawn
 from lipdeploy.core.layouts.fields import Fields
-from lipdeploy.core.layouts.layout import Layout, present
+from lipdeploy.core.layouts.layout import Layout, lines_of, present
 from lipdeploy.core.mask_file import IGNORE, LabelMap
 from lipdeploy.core.pair import Pair
 
@@ -93,9 +93,8 @@ def _rows_of(annotations: Path, share: float, split: str) -> list[_Row]:
 
 
 def _rows(path: Path) -> list[_Row]:
-    lines = present(path, "a list of the authors", _EXPECTED).read_text("utf-8").splitlines()
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(path, "a list of the authors", _EXPECTED), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

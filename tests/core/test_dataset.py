@@ -50,6 +50,7 @@ def test_variables_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ({"names": None}, "lacks names"),
         ({"names": "{0: a, 2: b}"}, "ids 0, 1, 2"),
         ({"names": "[a]"}, "two or more"),
+        ({"names": "{a: b, 0: c}"}, "ids 0, 1, 2"),
         ({"train": "images/none"}, "not a folder"),
         ({"names": "{0: a"}, "not valid YAML"),
         ({"layout": "citscapes"}, "layout is 'citscapes'; expected folders or cityscapes"),

@@ -190,6 +190,7 @@ def test_the_split_of_pets_is_the_authors_and_a_tenth_of_each_breed(tmp_path: Pa
         ("annotations/trimaps/Bengal_2.png", "Bengal_2.png is missing, a mask of the lists"),
         ("row", "line 1 is 'Bengal_2 6 3 6'; expected a name, the breed"),
         ("empty", "names no image"),
+        ("binary", "trainval.txt is no text file"),
         ("target", "target is 'breed'; expected trimap or species"),
         ("share", r"val_share is 1\.5; expected a number in \(0, 1\)"),
         ("names", "names has 2 classes, the layout 3"),
@@ -202,9 +203,10 @@ def test_broken_pets_are_one_line(tmp_path: Path, fault: str, message: str) -> N
     keys = {"target": "breed", "share": 1.5, "names": "[a, b]", "ignore": "[3]"}
     if fault in keys:
         fields["val_share" if fault == "share" else fault] = keys[fault]
-    elif fault in ("row", "empty"):
-        text = "Bengal_2 6 3 6\n" if fault == "row" else "# nothing\n"
-        (tmp_path / "annotations/trainval.txt").write_text(text)
+    elif fault in (
+        texts := {"row": b"Bengal_2 6 3 6\n", "empty": b"# nothing\n", "binary": b"\xff"}
+    ):
+        (tmp_path / "annotations/trainval.txt").write_bytes(texts[fault])
     else:
         (tmp_path / fault).unlink()
     with pytest.raises(InputError, match=message) as caught:
