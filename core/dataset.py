@@ -1,50 +1,69 @@
-"""Segmentation data sets on disk: a YAML file, a folder of images, a folder of class-id masks.
+"""Segmentation data sets on disk: a YAML file, and images and masks in a layout it names.
 
     path: .                 # relative to the YAML file; ${VARIABLES} are expanded
     train: images/train
     val: images/val
     masks_dir: masks        # masks/train/x.png belongs to images/train/x.jpg
     names: {0: background, 1: polyp}
+    ignore: [11]            # class ids that do not count, besides 255; none if left out
 
-Masks are single-channel PNG files of class ids; 255 is ignored.
+Without `layout`, masks are single-channel PNG files of class ids. `layout: cityscapes`,
+`oxford-iiit-pet` and `kvasir-seg` read what the authors of these data sets distribute and bring
+their own classes and splits (docs/data.md).
 """
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import yaml
 
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.resize import resized, resized_labels
+from lipdeploy.core.image_file import IMAGE_SUFFIXES, image_files, read_image
+from lipdeploy.core.layouts import LAYOUTS, Fields, Layout
+from lipdeploy.core.mask_file import IGNORE, LARGEST_VALUE, plain_ids, read_mask
+from lipdeploy.core.pair import Pair, read_pair
 
-IGNORE = 255
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One image file and the file of its mask."""
-
-    image: Path
-    mask: Path
+__all__ = [
+    "IGNORE",
+    "IMAGE_SUFFIXES",
+    "Dataset",
+    "Pair",
+    "image_files",
+    "load_dataset",
+    "read_image",
+    "read_mask",
+    "read_pair",
+]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A parsed data set file; `splits` maps `train`, `val`, ... to image folders."""
+    """A parsed data set file.
+
+    Attributes:
+        source: the YAML file.
+        layout: classes, splits and files.
+        ignore: class ids that do not count, besides 255.
+    """
 
     source: Path
-    class_names: tuple[str, ...]
-    splits: Mapping[str, Path]
-    masks: Path
+    layout: Layout
+    ignore: frozenset[int] = frozenset()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in order of class id."""
+        return self.layout.class_names
+
+    @property
+    def splits(self) -> Mapping[str, Path]:
+        """`train`, `val`, ... and the folder that the image files of each lie in."""
+        return self.layout.splits
 
     def pairs(self, split: str) -> list[Pair]:
         """Image and mask of every example of a split, sorted by name.
@@ -55,48 +74,31 @@ class Dataset:
         if split not in self.splits:
             known = ", ".join(self.splits)
             raise InputError(f"{self.source} has no split {split!r}; it has: {known}")
-        folder = self.splits[split]
-        images = image_files(folder)
-        masks = self.masks / folder.name if (self.masks / folder.name).is_dir() else self.masks
-        return [Pair(image, _mask_of(image, masks)) for image in images]
+        pairs = self.layout.find(split)
+        if not pairs:
+            raise InputError(f"{self.source}: {split} holds no example; add images to it")
+        return [self._ignoring(pair) for pair in pairs] if self.ignore else pairs
 
-
-def image_files(folder: Path) -> list[Path]:
-    """Image files directly inside a folder, sorted by name.
-
-    Raises:
-        InputError: the folder is missing or holds no image.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; expected a folder of images")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise InputError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return files
-
-
-def _mask_of(image: Path, masks: Path) -> Path:
-    mask = masks / f"{image.stem}.png"
-    if not mask.is_file():
-        raise InputError(f"{image} has no mask: expected {mask}")
-    return mask
+    def _ignoring(self, pair: Pair) -> Pair:
+        classes = len(self.class_names)
+        labels = (
+            pair.labels.ignoring(self.ignore) if pair.labels else plain_ids(classes, self.ignore)
+        )
+        return dataclasses.replace(pair, labels=labels)
 
 
 def load_dataset(source: Path) -> Dataset:
     """Read a data set YAML file.
 
     Raises:
-        InputError: missing file, broken YAML, missing key, or class ids that are not 0..K-1.
+        InputError: missing file, broken YAML, unknown layout, missing key, or class ids that are
+            not 0..K-1.
     """
-    fields = _yaml_mapping(source)
-    missing = [key for key in ("train", "val", "masks_dir", "names") if key not in fields]
-    if missing:
-        raise InputError(f"{source} lacks {', '.join(missing)}; see `lipdeploy train --help`")
-    root = source.parent / _expanded(str(fields.get("path", ".")), source)
-    splits = {key: root / str(fields[key]) for key in ("train", "val", "test") if fields.get(key)}
-    return Dataset(
-        source, _class_names(fields["names"], source), splits, root / str(fields["masks_dir"])
-    )
+    fields = Fields(source, _yaml_mapping(source))
+    layout = LAYOUTS[fields.choice("layout", tuple(LAYOUTS))](fields)
+    # A plain mask may hold ids beyond the classes; what a layout maps is one of its classes.
+    largest = LARGEST_VALUE if layout.plain else len(layout.class_names) - 1
+    return Dataset(source, layout, fields.ignored(largest))
 
 
 def _yaml_mapping(source: Path) -> Mapping[str, Any]:
@@ -110,82 +112,3 @@ def _yaml_mapping(source: Path) -> Mapping[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(f"data set {source} holds no mapping; expected keys path, train, val, ...")
     return fields
-
-
-def _expanded(path: str, source: Path) -> str:
-    expanded = os.path.expandvars(path)
-    if "$" in expanded:
-        raise InputError(f"{source}: path {path!r} names a variable that is not set; export it")
-    return expanded
-
-
-def _class_names(names: object, source: Path) -> tuple[str, ...]:
-    table = dict(enumerate(names)) if isinstance(names, list) else names
-    if not isinstance(table, dict) or sorted(table) != list(range(len(table))) or len(table) < 2:
-        raise InputError(
-            f"{source}: names must be two or more classes with ids 0, 1, 2, ...; got {names}"
-        )
-    return tuple(str(table[k]) for k in sorted(table))
-
-
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Decode an image file to RGB.
-
-    Returns:
-        Shape (H, W, 3), 0..255.
-
-    Raises:
-        InputError: the file is missing or cannot be decoded.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} cannot be decoded as an image; remove or replace it")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def read_mask(path: Path, classes: int, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decode a class-id mask and check it against its image and the classes.
-
-    Returns:
-        Shape (H, W), values 0..classes-1 or 255 (ignored).
-
-    Raises:
-        InputError: the file cannot be decoded, has another size or an id out of range.
-    """
-    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
-        got = "no image" if mask is None else f"shape {mask.shape}, {mask.dtype}"
-        raise InputError(
-            f"mask {path}: got {got}; expected a single-channel 8-bit PNG of class ids"
-        )
-    if mask.shape != shape:
-        raise InputError(
-            f"mask {path} is {_size(mask.shape)}, its image {_size(shape)}; make them equal"
-        )
-    wrong = np.unique(mask[(mask >= classes) & (mask != IGNORE)])
-    if wrong.size:
-        raise InputError(
-            f"mask {path} holds class id {int(wrong[0])}; "
-            f"expected 0..{classes - 1} or {IGNORE} (ignored)"
-        )
-    return np.asarray(mask, np.uint8)
-
-
-def read_pair(
-    pair: Pair, classes: int, height: int, width: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Decode an example and bring it to the network's size.
-
-    Returns:
-        RGB image (height, width, 3) and class ids (height, width).
-
-    Raises:
-        InputError: a file that cannot be read, or a mask that does not fit.
-    """
-    image = read_image(pair.image)
-    mask = read_mask(pair.mask, classes, (image.shape[0], image.shape[1]))
-    return resized(image, height, width), resized_labels(mask, height, width)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

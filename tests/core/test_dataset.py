@@ -50,8 +50,12 @@ def test_variables_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ({"names": None}, "lacks names"),
         ({"names": "{0: a, 2: b}"}, "ids 0, 1, 2"),
         ({"names": "[a]"}, "two or more"),
+        ({"names": "{a: b, 0: c}"}, "ids 0, 1, 2"),
         ({"train": "images/none"}, "not a folder"),
         ({"names": "{0: a"}, "not valid YAML"),
+        ({"layout": "citscapes"}, "layout is 'citscapes'; expected folders or cityscapes"),
+        ({"ignore": "[-1]"}, "ignore is .*expected a list of class ids in 0..65535"),
+        ({"ignore": "[a]"}, "ignore is"),
     ],
 )
 def test_broken_yaml_is_one_line(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -74,8 +78,9 @@ def test_unknown_split_and_missing_mask(tmp_path: Path) -> None:
     [
         (np.zeros((5, 6), np.uint8), "is 6x5, its image 6x4"),
         (np.full((4, 6), 7, np.uint8), "class id 7; expected 0..1 or 255"),
-        (np.zeros((4, 6, 3), np.uint8), "single-channel 8-bit"),
-        (np.zeros((4, 6), np.uint16), "single-channel 8-bit"),
+        (np.zeros((4, 6, 3), np.uint8), "kind RGB; expected a single-channel PNG"),
+        (np.zeros((4, 6, 4), np.uint8), "kind RGB with transparency"),
+        (np.full((4, 6), 26001, np.uint16), "class id 26001; expected 0..1 or 255"),
     ],
 )
 def test_masks_that_do_not_fit(tmp_path: Path, mask: np.ndarray, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Random crop, flip and rotation of an image with its mask (paper, App. F)."""
+"""Random crop, flip and rotation of an image with its mask (paper, App. F), and jitter."""
 
 from __future__ import annotations
 
@@ -22,16 +22,23 @@ class Augmentation:
         flip_vertical: probability of a top-bottom mirror (right for endoscopy, wrong for roads).
         rotate_degrees: largest rotation either way.
         scale: range of the zoom; above 1 crops, below 1 pads with the ignored label.
+        brightness: largest shift of all channels either way, as a share of the full range.
+        contrast: largest relative change of the distance from mid grey either way.
     """
 
     flip: float = 0.5
     flip_vertical: float = 0.0
     rotate_degrees: float = 10.0
     scale: tuple[float, float] = (0.9, 1.5)
+    brightness: float = 0.0
+    contrast: float = 0.0
 
     def __call__(self, image: Image, mask: Image, rng: np.random.Generator) -> tuple[Image, Image]:
-        """Warp both; shapes (H, W, 3) and (H, W) are kept."""
-        matrix = self._matrix(mask.shape[0], mask.shape[1], rng)
+        """Warp both; shapes (H, W, 3) and (H, W) are kept.
+
+        What the warp brings in from outside is ignored in the mask and mirrored in the image.
+        """
+        matrix = self.matrix(mask.shape[0], mask.shape[1], rng)
         size = (mask.shape[1], mask.shape[0])
         warped = cv2.warpAffine(
             image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
@@ -39,9 +46,20 @@ class Augmentation:
         labels = cv2.warpAffine(
             mask, matrix, size, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,) * 4
         )
-        return np.asarray(warped, np.uint8), np.asarray(labels, np.uint8)
+        return self._jittered(np.asarray(warped, np.uint8), rng), np.asarray(labels, np.uint8)
 
-    def _matrix(self, height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _jittered(self, image: Image, rng: np.random.Generator) -> Image:
+        """One table for all pixels; without jitter nothing is drawn and the image is kept."""
+        if not (self.brightness or self.contrast):
+            return image
+        gain = 1 + rng.uniform(-self.contrast, self.contrast)
+        shift = 255 * rng.uniform(-self.brightness, self.brightness)
+        levels = (np.arange(256) - 127.5) * gain + 127.5 + shift
+        table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        return np.asarray(table[image], np.uint8)
+
+    def matrix(self, height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """The map from (x, y, 1) in the source to (x, y) in the result, shape (2, 3)."""
         zoom = rng.uniform(*self.scale)
         angle = np.deg2rad(rng.uniform(-self.rotate_degrees, self.rotate_degrees))
         mirror = np.array(
