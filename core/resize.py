@@ -33,7 +33,7 @@ def resized(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
 
 def resized_labels(labels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     """Class ids at the network's size, by nearest neighbour: (h, w) to (height, width)."""
-    how = cv2.INTER_NEAREST
+    how = cv2.INTER_NEAREST_EXACT  # pixel centres, as in the image; INTER_NEAREST shifts by half
     return np.asarray(cv2.resize(labels, (width, height), interpolation=how), np.uint8)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import socket
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import ray.exceptions
 from lipdeploy.core import errors
 from lipdeploy.core.dataset import Pair
 from lipdeploy.core.errors import InputError, LipdeployError
+from lipdeploy.core.mask_file import LabelMap
 from lipdeploy.runtime.evaluation.job import Job, Task, model_of
 from lipdeploy.runtime.session import Session, check_level, open_session
 
@@ -58,16 +59,22 @@ def ray_lines(
     Raises:
         LipdeployError: what a worker raised, or a cluster that cannot be reached or broke down.
     """
+    labels = list(dict.fromkeys(task.pair.labels for task in job.tasks))
     items = [
-        {"index": task.index, "name": task.name, "image": image, "mask": mask}
+        {
+            "index": task.index,
+            "name": task.name,
+            "image": str(task.pair.image.resolve()),
+            "mask": str(task.pair.mask.resolve()),
+            "labels": labels.index(task.pair.labels),
+        }
         for task in job.tasks
-        for image, mask in [(str(task.pair.image.resolve()), str(task.pair.mask.resolve()))]
     ]
     if not items:
         return
     try:
         with _cluster(address, workers):
-            for row in _rows(model, terms, job, items, workers, threads):
+            for row in _rows(model, terms, job, items, labels, workers, threads):
                 _raise_error_of(row)
                 yield row["record"]
                 progress(1)
@@ -120,6 +127,7 @@ def _rows(
     terms: Terms,
     job: Job,
     items: list[dict[str, Any]],
+    labels: Sequence[LabelMap | None],
     workers: int,
     threads: int,
 ) -> Iterator[dict[str, Any]]:
@@ -132,7 +140,7 @@ def _rows(
     images = ray.data.from_items(items, override_num_blocks=blocks)
     records = images.map_batches(
         Certifier,
-        fn_constructor_args=(model.resolve(), terms, without_tasks, threads),
+        fn_constructor_args=(model.resolve(), terms, without_tasks, labels, threads),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
@@ -143,15 +151,24 @@ def _rows(
 class Certifier:
     """One worker: a session, and the records of the images it is given."""
 
-    def __init__(self, model: Path, terms: Terms, job: Job, threads: int) -> None:
+    def __init__(
+        self,
+        model: Path,
+        terms: Terms,
+        job: Job,
+        labels: Sequence[LabelMap | None],
+        threads: int,
+    ) -> None:
         self._model, self._terms, self._job, self._threads = model, terms, job, threads
+        self._labels = labels
         self._session: Session | None = None
 
     def __call__(self, batch: Batch) -> Iterator[dict[str, list[str]]]:
         """A row an image: its record, or the kind and the message of what went wrong."""
-        columns = (batch["index"], batch["name"], batch["image"], batch["mask"])
-        for index, name, image, mask in zip(*columns, strict=True):
-            task = Task(int(index), str(name), Pair(Path(image), Path(mask)))
+        columns = (batch[key] for key in ("index", "name", "image", "mask", "labels"))
+        for index, name, image, mask, labels in zip(*columns, strict=True):
+            pair = Pair(Path(image), Path(mask), self._labels[int(labels)])
+            task = Task(int(index), str(name), pair)
             try:
                 line, kind, message = self._line(task), "", ""
             except (LipdeployError, OSError) as error:

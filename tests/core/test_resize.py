@@ -6,7 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from lipdeploy.core.resize import eps_at_source, interpolation_of, resize_norm, resized
+from lipdeploy.core.resize import (
+    eps_at_source,
+    interpolation_of,
+    resize_norm,
+    resized,
+    resized_labels,
+)
 
 SIZES = [
     ((12, 10), (6, 5)),
@@ -51,3 +57,16 @@ def test_no_claim_at_the_source_of_a_resized_frame() -> None:
 
 def test_shape() -> None:
     assert resized(np.zeros((8, 6, 3), np.uint8), 5, 7).shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize(("source", "target"), [((9, 12), (5, 7)), ((360, 480), (144, 192))])
+def test_labels_are_those_at_the_pixel_centres(
+    source: tuple[int, int], target: tuple[int, int]
+) -> None:
+    """Where the image's interpolation has its centre too; flooring corners would shift by half."""
+    labels = np.random.default_rng(0).integers(0, 20, source).astype(np.uint8)
+    rows, columns = (
+        np.floor((np.arange(t) + 0.5) * s / t).astype(int)
+        for s, t in zip(source, target, strict=True)
+    )
+    assert np.array_equal(resized_labels(labels, *target), labels[rows][:, columns])
