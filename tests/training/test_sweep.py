@@ -12,7 +12,7 @@ from lipdeploy.core.errors import InputError
 from lipdeploy.training.checkpoint import Checkpoint, save_checkpoint
 from lipdeploy.training.frontier_plot import draw_frontiers
 from lipdeploy.training.layers.unit import Constraint
-from lipdeploy.training.network import LipDeepLabV3, NetworkConfig
+from lipdeploy.training.network import NetworkConfig, build_network
 from lipdeploy.training.sweep import Axis, Run, parse_axes, points, run_name
 from lipdeploy.training.sweep_process import TrainProcesses
 from lipdeploy.training.sweep_record import Row, finished_row, read_table, write_table
@@ -26,7 +26,7 @@ def trained(folder: Path, epochs: int, miou: float, constraint: Constraint = "or
     folder.mkdir(parents=True, exist_ok=True)
     rows = [f"{epoch + 1},0.5" for epoch in range(epochs)]
     (folder / "results.csv").write_text("\n".join(["epoch,loss", *rows]) + "\n")
-    network = LipDeepLabV3(NetworkConfig(2, constraint=constraint))
+    network = build_network(NetworkConfig(2, constraint=constraint))
     metrics = {"miou": miou, "crpa_0.1": 0.5, "stability50": 0.3}
     settings = {"epochs": EPOCHS, "processor_seconds": 12.34}
     for name, progress in (("last.pt", {"step": epochs}), ("ckpt.pt", {})):
