@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipdeploy.core.manifest import Manifest, manifest_from_metadata
+from lipdeploy.core.pair import Pair
 from lipdeploy.runtime.evaluation.questions import Questions, questions_from_json
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Header:
         content_sha256: of the model file.
         questions: budgets and targets.
         data: name of the data set file.
-        names_sha256: of the image names of the split, in order; see `names_digest`.
+        examples_sha256: of the examples of the split, in order; see `examples_digest`.
         split: of the data set.
         images: number of images of the split, over all shards.
         roi: `name` and `sha256` of the region of interest, or None.
@@ -34,7 +35,7 @@ class Header:
     content_sha256: str
     questions: Questions
     data: str
-    names_sha256: str
+    examples_sha256: str
     split: str
     images: int
     roi: dict[str, str] | None = None
@@ -57,7 +58,7 @@ class Header:
 
     @property
     def _images(self) -> tuple[str, str]:
-        return self.data, self.names_sha256
+        return self.data, self.examples_sha256
 
     def difference(self, other: Header) -> str:
         """What the two are not alike in, as a plural; empty where they can be summed up."""
@@ -67,7 +68,7 @@ class Header:
             "budgets (--eps)": mine.eps != theirs.eps,
             "targets (--gamma-accuracy, --gamma-fnr)": mine != theirs,
             "splits": self.split != other.split,
-            "data sets (by file and image names)": self._images != other._images,
+            "data sets (by file, image names and labels)": self._images != other._images,
             "numbers of images": self.images != other.images,
             "regions of interest (--roi)": self.roi != other.roi,
             "numbers of shards": self.shard[1] != other.shard[1],
@@ -100,6 +101,10 @@ def header_from_line(line: str, source: str) -> Header:
     return Header(**{**fields, "shard": (int(first), int(last))})
 
 
-def names_digest(names: Sequence[str]) -> str:
-    """SHA-256 of a list of names: tells two data sets apart wherever they lie."""
-    return hashlib.sha256(json.dumps(list(names)).encode()).hexdigest()
+def examples_digest(names: Sequence[str], pairs: Sequence[Pair]) -> str:
+    """SHA-256 of the images' names and of what the values in their masks stand for.
+
+    Tells two data sets apart wherever they lie, and two that ignore other classes.
+    """
+    labels = [pair.labels.ids if pair.labels else None for pair in pairs]
+    return hashlib.sha256(json.dumps([list(names), labels]).encode()).hexdigest()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lipdeploy.core.dataset import Dataset, Pair, read_pair
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.evaluation.certify_image import certify_image
-from lipdeploy.runtime.evaluation.header import Header, names_digest
+from lipdeploy.runtime.evaluation.header import Header, examples_digest
 from lipdeploy.runtime.evaluation.questions import Questions
 from lipdeploy.runtime.evaluation.record import Record
 from lipdeploy.runtime.evaluation.roi import RegionOfInterest
@@ -117,7 +117,7 @@ def make_job(
         session.standing.content_sha256,
         questions,
         dataset.source.name,
-        names_digest(names),
+        examples_digest(names, pairs),
         split,
         len(pairs),
         roi.identity if roi else None,

@@ -53,6 +53,17 @@ def test_shards_merge_to_the_bytes_of_one_run(
     assert written(folder / "whole") == written(folder / "parts")
 
 
+def test_shards_that_ignore_other_classes_are_not_merged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert certify(folder, "parts", "--shard", "1/2") == 0
+    source = folder / "data.yaml"
+    source.write_text(source.read_text() + "ignore: [0]\n")
+    assert certify(folder, "parts", "--shard", "2/2") == 0
+    assert merge(folder, "parts") == 2
+    assert "data sets (by file, image names and labels)" in capsys.readouterr().err
+
+
 def test_a_run_leaves_its_results_only(folder: Path) -> None:
     assert certify(folder, "run") == 0
     found = {path.name for path in (folder / "run").iterdir()}
@@ -120,7 +131,7 @@ def rewrite(path: Path, text: list[str]) -> None:
         (lambda path: rewrite(path, ["[]\n"]), "not a whole shard"),
         (
             lambda path: rewrite(path, [lines(path)[0].replace('"schema": 3', '"schema": 1')]),
-            "another schema than 3",
+            "another schema than 4",
         ),
     ],
 )
