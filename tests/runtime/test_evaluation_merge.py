@@ -130,7 +130,7 @@ def rewrite(path: Path, text: list[str]) -> None:
         (lambda path: rewrite(path, [*lines(path)[:2], "{}\n"]), "not a whole shard"),
         (lambda path: rewrite(path, ["[]\n"]), "not a whole shard"),
         (
-            lambda path: rewrite(path, [lines(path)[0].replace('"schema": 3', '"schema": 1')]),
+            lambda path: rewrite(path, [lines(path)[0].replace('"schema": 4', '"schema": 1')]),
             "another schema than 4",
         ),
     ],
