@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from lipdeploy.core.errors import InputError
 
 TEMPERATURE_TIMES_EPS = 10.0
 HIGHEST_TEMPERATURE = 100.0
+LOSSES = ("cross-entropy",)
 
 
 def temperature_for(eps: float) -> float:
@@ -35,3 +37,16 @@ def temperature_cross_entropy(logits: Tensor, labels: Tensor, temperature: float
     """
     scaled = temperature * logits.float()
     return nn.functional.cross_entropy(scaled, labels, ignore_index=IGNORE) / temperature
+
+
+def build_loss(
+    name: str, *, temperature: float, eps: float, class_weights: Tensor | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Loss by name: logits (N, K, H, W) and labels (N, H, W) to a scalar.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name != "cross-entropy" or class_weights is not None:
+        raise InputError(f"loss is {name!r}; expected cross-entropy")
+    return lambda logits, labels: temperature_cross_entropy(logits, labels, temperature)

@@ -18,8 +18,9 @@ from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.training.checkpoint import load_checkpoint
 from lipdeploy.training.data import Augmentation, Examples
-from lipdeploy.training.loop import Step, Trainer
+from lipdeploy.training.loop import Trainer
 from lipdeploy.training.loss import temperature_cross_entropy, temperature_for
+from lipdeploy.training.progress import Step
 from lipdeploy.training.settings import Settings
 
 

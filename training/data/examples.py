@@ -50,18 +50,23 @@ def batches(
     epoch: int,
     augmentation: Augmentation,
     start: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Augmented batches of one epoch from step `start` on.
 
     Order and augmentation depend on (seed, epoch, position) alone, so a resumed run sees exactly
-    what the uninterrupted run would have seen.
+    what the uninterrupted run would have seen. Process `rank` of `world` gets the elements rank,
+    rank + world, ... of each batch.
 
     Yields:
         Images float32 (B, 3, H, W) in [0, 1] and labels int64 (B, H, W), 255 ignored.
     """
     order = np.random.default_rng((seed, epoch)).permutation(len(examples))
     for step in range(start, batches_per_epoch(len(examples), batch)):
-        chosen = order[step * batch : (step + 1) * batch]
+        chosen = order[step * batch : (step + 1) * batch][rank::world]
         pairs = [
             augmentation(
                 examples.images[i], examples.masks[i], np.random.default_rng((seed, epoch, int(i)))

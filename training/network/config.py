@@ -34,14 +34,21 @@ class NetworkConfig:
         arch: network family.
         size: key of `SIZES`.
         constraint: `orthogonal` (1-Lipschitz) or `none` (the paper's AllNet).
+        variant: form of the architecture.
     """
 
     classes: int
     arch: str = "deeplabv3"
     size: str = "S"
     constraint: Constraint = "orthogonal"
+    variant: str = "split"
 
     @property
     def stride(self) -> int:
         """Input sides must be multiples of this: the downsampling of the encoder."""
         return math.prod(SIZES[self.size].strides)
+
+
+ARCHS: tuple[str, ...] = ("deeplabv3",)
+VARIANTS: tuple[str, ...] = ("split",)
+CONSTRAINTS: tuple[str, ...] = ("orthogonal", "none")
