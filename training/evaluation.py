@@ -31,8 +31,9 @@ class Metrics:
 
     `stability50` is the mean over images of the l2 budget that can change half of the predictions.
 
-    Radii here assume L = 1 and float32 logits: a guide for training. The figure to quote is that
-    of the exported file, from `lipdeploy certify`.
+    Radii here assume exact logits and the Lipschitz constant that the network has by construction:
+    a guide for training. The figure to quote is that of the exported file, from `lipdeploy
+    certify`. Of an unconstrained network nothing is known, so CRPA and stability are 0.
     """
 
     pixel_accuracy: float
@@ -75,8 +76,21 @@ class Metrics:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, examples: Examples, batch: int, device: torch.device) -> Metrics:
+def evaluate(
+    network: nn.Module,
+    examples: Examples,
+    batch: int,
+    device: torch.device,
+    lipschitz: float = 1.0,
+) -> Metrics:
     """Evaluate in evaluation mode and restore the mode; never in mixed precision.
+
+    Args:
+        network: images (N, 3, H, W) to logits (N, K, H, W).
+        examples: the validation split.
+        batch: images at a time.
+        device: of the network.
+        lipschitz: constant of the network; infinite if nothing is known.
 
     Raises:
         ValueError: there are no examples.
@@ -91,7 +105,7 @@ def evaluate(network: nn.Module, examples: Examples, batch: int, device: torch.d
         for scores, truth in _predictions(network, examples, batch, device):
             confusion = confusion + confusion_matrix(truth, scores.argmax(0), len(scores))
             if (truth != IGNORE).any():
-                robust.append(_robustness(scores, truth))
+                robust.append(_robustness(scores, truth, lipschitz))
     network.train(was_training)
     *crpa, stability = np.mean(robust, 0).tolist()
     accuracy = float(np.trace(confusion) / max(1, confusion.sum()))
@@ -109,9 +123,9 @@ def _predictions(
         yield from zip(logits, labels.numpy(), strict=True)
 
 
-def _robustness(scores: Scores, truth: Labels) -> list[float]:
+def _robustness(scores: Scores, truth: Labels, lipschitz: float) -> list[float]:
     """CRPA at every eps, then stability@50, of the labelled pixels of one image."""
     known = truth != IGNORE
-    radius = radius_from_margin(margin_from_logits(scores), 1.0)
+    radius = radius_from_margin(margin_from_logits(scores), lipschitz)
     right = cost_curve(correct_radii(radius, scores.argmax(0), truth)[known])
     return [*kept_share(right, np.array(EPS)).tolist(), stability50(radius[known])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -185,7 +186,13 @@ class Trainer:
     def _judge(self, epoch: int, loss: float, usage: Usage) -> None:
         """Evaluate, write a row of results and keep the weights if they are the best so far."""
         network = self._averaged()
-        self.metrics = evaluate(network, self.val_set, self.settings.batch, self.device)
+        self.metrics = evaluate(
+            network,
+            self.val_set,
+            max(1, self.settings.batch // self.settings.accumulate),
+            self.device,
+            math.inf if self.settings.constraint == "none" else 1.0,
+        )
         rate = self._learning_rate(self.step - 1)
         append_result(self.settings.folder, epoch + 1, loss, rate, self.metrics, usage)
         fitness = self.metrics.fitness(self.settings.fitness, self.settings.eps)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib.figure
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from lipdeploy.training.evaluation import Metrics
 from lipdeploy.training.progress import Usage
@@ -47,13 +48,13 @@ def trim_results(folder: Path, epochs: int) -> None:
 def plot_results(folder: Path, title: str) -> Path:
     """Draw loss, validation shares and stability over the epochs to results.png."""
     columns = read_results(folder)
-    figure = matplotlib.figure.Figure(figsize=(13, 4), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(13, 4.4), layout="constrained")
     loss, shares, stability = figure.subplots(1, 3)
     _draw(loss, columns, {"loss": "training"})
     loss.set(title="Training loss", ylabel="loss")
     _draw(shares, columns, {key: _share_name(key) for key in columns if _share_name(key)})
-    shares.set(title="Validation", ylabel="share", ylim=(0, 1))
-    shares.legend(fontsize="small")
+    shares.set(title="Validation: clean, and worst case (CRPA)", ylabel="share", ylim=(0, 1))
+    figure.legend(loc="outside lower center", ncols=5, handles=shares.get_lines())
     _draw(stability, columns, {"stability50": "stability@50"})
     stability.set(title="Stability@50 on validation images", ylabel="l2 budget, images in [0, 1]")
     stability.set_ylim(bottom=0)
@@ -66,7 +67,7 @@ def plot_results(folder: Path, title: str) -> Path:
 def _share_name(key: str) -> str:
     """Name in the legend of a column that holds a share; empty for any other."""
     if key.startswith("crpa_"):
-        return f"worst-case accuracy at l2 {key.removeprefix('crpa_')} (CRPA)"
+        return f"CRPA at l2 {key.removeprefix('crpa_')}"
     return {"pixel_accuracy": "pixel accuracy", "miou": "mean IoU"}.get(key, "")
 
 
@@ -76,6 +77,6 @@ def _draw(axis: Axes, columns: Mapping[str, list[float]], names: Mapping[str, st
     for key, name in names.items():
         axis.plot(columns["epoch"], columns[key], label=name, marker=marker)
     axis.set_xlabel("epoch")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)

@@ -120,6 +120,11 @@ class Settings:
         for name, bounds in _RANGES.items():
             _check_range(name, getattr(self, name), *bounds)
         self._check_image_size()
+        if self.fitness == "crpa" and self.constraint == "none":
+            raise InputError(
+                "fitness is crpa with constraint none, which has no certificate; "
+                "expected miou or sum"
+            )
         if self.batch < self.accumulate:
             raise InputError(
                 f"accumulate is {self.accumulate} with a batch of {self.batch}; "
