@@ -1,6 +1,6 @@
 """What every process of `test_distributed.py` runs: two runs in float64, their ends written down.
 
-    torchrun --nproc-per-node 2 -m tests.training.train_in_ranks DATA FOLDER
+torchrun --nproc-per-node 2 -m tests.training.train_in_ranks DATA FOLDER
 """
 
 from __future__ import annotations

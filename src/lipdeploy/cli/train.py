@@ -61,8 +61,8 @@ def command(
     **options: Any,
 ) -> int:
     """Train a 1-Lipschitz segmentation network."""
-    if options["tensorboard"]:  # a missing package is told before anything is read
-        importlib.import_module("lipdeploy.training.event_file")
+    if options["tensorboard"]:
+        _require_tensorboard()
     if threads:
         torch.set_num_threads(threads)
     settings = Settings(
@@ -80,6 +80,17 @@ def command(
         if trainer.rank == 0:
             _conclude(trainer)
     return 0
+
+
+def _require_tensorboard() -> None:
+    """Tell of a missing package before anything is read or written."""
+    try:
+        importlib.import_module("lipdeploy.training.event_file")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--tensorboard needs {error.name}, which is not installed: "
+            'pip install "lipdeploy[tensorboard]"'
+        ) from error
 
 
 def _device(name: str) -> str:
