@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.figure
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from lipdeploy.training.evaluation import Metrics
+from lipdeploy.training.progress import Usage
 
 
-def append_result(folder: Path, epoch: int, loss: float, rate: float, metrics: Metrics) -> None:
+def append_result(
+    folder: Path, epoch: int, loss: float, rate: float, metrics: Metrics, usage: Usage
+) -> None:
     """Append one row to results.csv, with a header in a new file."""
-    row = {"epoch": epoch, "loss": f"{loss:.6f}", "lr": f"{rate:.3e}"}
+    row: dict[str, object] = {"epoch": epoch, "loss": f"{loss:.6g}", "lr": f"{rate:.3e}"}
     row |= {key: f"{value:.6f}" for key, value in metrics.record().items()}
+    row |= usage.record()
     path = folder / "results.csv"
     fresh = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
@@ -39,23 +46,37 @@ def trim_results(folder: Path, epochs: int) -> None:
 
 
 def plot_results(folder: Path, title: str) -> Path:
-    """Draw loss and validation metrics over epochs to results.png."""
+    """Draw loss, validation shares and stability over the epochs to results.png."""
     columns = read_results(folder)
-    figure = matplotlib.figure.Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(columns["epoch"], columns["loss"], color="#444444")
-    left.set(xlabel="epoch", ylabel="training loss (temperature-scaled)", title="Loss")
-    labels = {"pixel_accuracy": "pixel accuracy", "miou": "mIoU"}
-    for key in columns:
-        if key in labels or key.startswith("crpa"):
-            name = labels.get(key, key.replace("crpa_", "CRPA at eps "))
-            right.plot(columns["epoch"], columns[key], label=name)
-    right.set(xlabel="epoch", ylabel="share", title="Validation", ylim=(0, 1))
-    right.legend(loc="lower right")
-    for axis in (left, right):
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+    figure = matplotlib.figure.Figure(figsize=(13, 4.4), layout="constrained")
+    loss, shares, stability = figure.subplots(1, 3)
+    _draw(loss, columns, {"loss": "training"})
+    loss.set(title="Training loss", ylabel="loss")
+    _draw(shares, columns, {key: _share_name(key) for key in columns if _share_name(key)})
+    shares.set(title="Validation: clean, and worst case (CRPA)", ylabel="share", ylim=(0, 1))
+    figure.legend(loc="outside lower center", ncols=5, handles=shares.get_lines())
+    _draw(stability, columns, {"stability50": "stability@50"})
+    stability.set(title="Stability@50 on validation images", ylabel="l2 budget, images in [0, 1]")
+    stability.set_ylim(bottom=0)
     figure.suptitle(title)
     path = folder / "results.png"
     figure.savefig(path, dpi=120)
     return path
+
+
+def _share_name(key: str) -> str:
+    """Name in the legend of a column that holds a share; empty for any other."""
+    if key.startswith("crpa_"):
+        return f"CRPA at l2 {key.removeprefix('crpa_')}"
+    return {"pixel_accuracy": "pixel accuracy", "miou": "mean IoU"}.get(key, "")
+
+
+def _draw(axis: Axes, columns: Mapping[str, list[float]], names: Mapping[str, str]) -> None:
+    """Lines over the epochs; a run of one or two epochs shows points."""
+    marker = "o" if len(columns["epoch"]) < 3 else None
+    for key, name in names.items():
+        axis.plot(columns["epoch"], columns[key], label=name, marker=marker)
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)

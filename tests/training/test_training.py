@@ -18,35 +18,18 @@ from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.training.checkpoint import load_checkpoint
 from lipdeploy.training.data import Augmentation, Examples
-from lipdeploy.training.loop import Step, Trainer
+from lipdeploy.training.evaluation import evaluate
+from lipdeploy.training.loop import Trainer
 from lipdeploy.training.loss import temperature_cross_entropy, temperature_for
+from lipdeploy.training.progress import Step
 from lipdeploy.training.settings import Settings
+from tests.training.toy_data import toy_settings, write_toy_data
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Twelve images of a bright square on dark ground."""
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 12), ("val", 3)):
-        for kind in ("images", "masks"):
-            (tmp_path / kind / split).mkdir(parents=True)
-        for i in range(count):
-            mask = np.zeros((32, 32), np.uint8)
-            y, x = rng.integers(0, 20, 2)
-            mask[y : y + 12, x : x + 12] = 1
-            image = np.repeat(mask[..., None] * 150 + 50, 3, 2).astype(np.uint8)
-            cv2.imwrite(str(tmp_path / f"images/{split}/{i}.png"), image)
-            cv2.imwrite(str(tmp_path / f"masks/{split}/{i}.png"), mask)
-    source = tmp_path / "data.yaml"
-    source.write_text(
-        "path: .\ntrain: images/train\nval: images/val\nmasks_dir: masks\nnames: [ground, square]\n"
-    )
-    return source
-
-
-def settings(data: Path, folder: Path) -> Settings:
-    folder.mkdir(exist_ok=True)
-    return Settings(data=data, folder=folder, imgsz=(32, 32), epochs=2, batch=4)
+    return write_toy_data(tmp_path)
 
 
 def run(trainer: Trainer, stop_at: int | None = None) -> list[float]:
@@ -60,28 +43,139 @@ def run(trainer: Trainer, stop_at: int | None = None) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("stop_at", [2, 3, 4])
-def test_resume_continues_exactly(data: Path, tmp_path: Path, stop_at: int) -> None:
-    whole = Trainer(settings(data, tmp_path / "whole"), load_dataset(data))
+def rows(folder: Path) -> list[dict[str, str]]:
+    """Rows of results.csv without the times, which no two runs share."""
+    found = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
+    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in found]
+
+
+EVERYTHING = {
+    "accumulate": 2,
+    "ema": 0.9,
+    "warmup_epochs": 0.5,
+    "clip": 0.05,
+    "precision": "bf16",
+    "optimizer": "manifold-adam",
+    "patience": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "options"), [(2, {}), (3, {}), (4, {}), (2, EVERYTHING), (4, EVERYTHING)]
+)
+def test_resume_continues_exactly(
+    data: Path, tmp_path: Path, stop_at: int, options: dict[str, object]
+) -> None:
+    whole = Trainer(toy_settings(data, tmp_path / "whole", **options), load_dataset(data))
     losses = run(whole)
-    first = Trainer(settings(data, tmp_path / "parts"), load_dataset(data))
+    first = Trainer(toy_settings(data, tmp_path / "parts", **options), load_dataset(data))
     before = run(first, stop_at)
-    second = Trainer(settings(data, tmp_path / "parts"), load_dataset(data))
+    second = Trainer(toy_settings(data, tmp_path / "parts", **options), load_dataset(data))
     second.resume(load_checkpoint(tmp_path / "parts/last.pt"))
     assert before + run(second) == losses
     for key, value in whole.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[key]), key
-    assert (tmp_path / "parts/results.csv").read_text() == (
-        tmp_path / "whole/results.csv"
-    ).read_text()
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    ends = [load_checkpoint(tmp_path / f"{run}/ckpt.pt") for run in ("whole", "parts")]
+    for key, value in ends[0].network.state_dict().items():
+        assert torch.equal(value, ends[1].network.state_dict()[key]), key
+
+
+def test_usage_is_carried_on(data: Path, tmp_path: Path) -> None:
+    """Nothing here says how fast it was: only that a resumed run adds to what was used."""
+    trainer = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    run(trainer, 2)
+    last = load_checkpoint(tmp_path / "a/last.pt")
+    assert last.training["samples"] == 2 * 4
+    assert last.training["torch"] == torch.__version__
+    last.progress["processor_seconds"], last.progress["wall_seconds"] = 1000.0, 2000.0
+    second = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    second.resume(last)
+    run(second)
+    end = load_checkpoint(tmp_path / "a/last.pt").training
+    assert end["samples"] == 2 * 12
+    assert end["processor_seconds"] > 1000
+    assert end["wall_seconds"] > 2000
+
+
+def test_patience_ends_a_run_that_gets_no_better(data: Path, tmp_path: Path) -> None:
+    chosen = toy_settings(data, tmp_path / "a", epochs=9, patience=2, learning_rate=1e-12)
+    trainer = Trainer(chosen, load_dataset(data))
+    trainer.network.eval()
+    for module in trainer.network.modules():  # nothing may move, the running means included
+        if hasattr(module, "momentum"):
+            module.momentum = 0.0
+    run(trainer)
+    assert trainer.ended_early
+    assert len(rows(tmp_path / "a")) == 1 + 2
+    again = Trainer(chosen, load_dataset(data))
+    again.resume(load_checkpoint(tmp_path / "a/last.pt"))
+    assert again.finished
+    assert run(again) == []
+
+
+def test_the_best_epoch_is_kept(data: Path, tmp_path: Path) -> None:
+    trainer = Trainer(
+        toy_settings(data, tmp_path / "a", epochs=4, fitness="miou"), load_dataset(data)
+    )
+    run(trainer)
+    best = load_checkpoint(tmp_path / "a/ckpt.pt")
+    assert best.metrics["miou"] == pytest.approx(
+        max(float(row["miou"]) for row in rows(tmp_path / "a")), abs=1e-6
+    )
+
+
+def test_the_average_is_what_is_exported(data: Path, tmp_path: Path) -> None:
+    trainer = Trainer(toy_settings(data, tmp_path / "a", ema=0.5), load_dataset(data))
+    run(trainer)
+    last, best = (load_checkpoint(tmp_path / f"a/{name}.pt") for name in ("last", "ckpt"))
+    key = "head.classifier.conv.mixing"
+    assert torch.equal(last.network.state_dict()[key], trainer.network.state_dict()[key])
+    assert not torch.allclose(
+        best.network.state_dict()[key], trainer.network.state_dict()[key], atol=1e-4
+    )
+    examples = Examples.load(load_dataset(data).pairs("val"), 2, 32, 32)
+    again = evaluate(best.network, examples, 3, torch.device("cpu"))
+    assert again.record() == pytest.approx(best.metrics, abs=1e-6)
+
+
+def test_an_unconstrained_network_is_worth_nothing_under_attack(data: Path, tmp_path: Path) -> None:
+    trainer = Trainer(
+        toy_settings(data, tmp_path / "a", epochs=1, constraint="none"), load_dataset(data)
+    )
+    run(trainer)
+    figures = load_checkpoint(tmp_path / "a/ckpt.pt").metrics
+    assert figures["pixel_accuracy"] > 0
+    assert {v for k, v in figures.items() if k.startswith(("crpa", "stability"))} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ema": 1.0}, "ema is 1; expected a finite number 0 or more and below 1"),
+        ({"clip": -1.0}, "clip is -1; expected a finite number 0 or more"),
+        ({"temperature": float("nan")}, "temperature is nan; expected a finite number above 0"),
+        ({"accumulate": 5}, "accumulate is 5 with a batch of 4; expected 1 to 4"),
+        ({"fitness": "best"}, "fitness is 'best'; expected one of miou, crpa, sum"),
+        ({"precision": "int8"}, "precision is 'int8'; expected one of float32, bf16, fp16"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected one of adamw, manifold-adam"),
+        ({"imgsz": (30, 30)}, "imgsz is 30 30; expected multiples of 4, 32 or more"),
+        ({"fitness": "crpa", "constraint": "none"}, "constraint none, which has no certificate"),
+    ],
+)
+def test_settings_out_of_range(
+    data: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        toy_settings(data, tmp_path / "a", **changes)
 
 
 def test_resume_with_other_settings_is_refused(data: Path, tmp_path: Path) -> None:
-    run(Trainer(settings(data, tmp_path / "a"), load_dataset(data)), 1)
+    run(Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data)), 1)
     other = Settings(data=data, folder=tmp_path / "a", imgsz=(32, 32), epochs=3, batch=4)
     with pytest.raises(InputError, match="epochs 2 -> 3"):
         Trainer(other, load_dataset(data)).resume(load_checkpoint(tmp_path / "a/last.pt"))
-    trainer = Trainer(settings(data, tmp_path / "a"), load_dataset(data))
+    trainer = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
     with pytest.raises(InputError, match=r"resume from last\.pt"):
         trainer.resume(load_checkpoint(tmp_path / "a/ckpt.pt"))
 
@@ -91,8 +185,10 @@ def test_command_writes_what_it_promises(data: Path, tmp_path: Path) -> None:
     args += ["--project", str(tmp_path / "runs"), "--name", "t"]
     assert main(args) == 0
     folder = tmp_path / "runs/t"
-    rows = list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
-    assert set(rows[0]) >= {"epoch", "loss", "miou", "crpa_0.1", "crpa_0.25"}
+    assert set(rows(folder)[0]) >= {
+        *("epoch", "loss", "lr", "pixel_accuracy", "miou", "crpa_0.1", "crpa_0.17", "crpa_0.25"),
+        *("stability50", "samples"),
+    }
     assert cv2.imread(str(folder / "results.png")) is not None
     record = torch.load(folder / "ckpt.pt", weights_only=True)
     assert record["class_names"] == ["ground", "square"]

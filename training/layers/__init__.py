@@ -6,6 +6,7 @@ from lipdeploy.training.layers.batch_centering import BatchCentering2d, ChannelB
 from lipdeploy.training.layers.kernel import kernel_of
 from lipdeploy.training.layers.max_min import max_min
 from lipdeploy.training.layers.orthogonal_conv import OrthogonalConv2d
+from lipdeploy.training.layers.parametrised import ParametrisedConv, kernels_held, parametrised
 from lipdeploy.training.layers.polar import polar_factor
 from lipdeploy.training.layers.unit import Constraint, Unit
 
@@ -16,8 +17,11 @@ __all__ = [
     "ChannelBias",
     "Constraint",
     "OrthogonalConv2d",
+    "ParametrisedConv",
     "Unit",
     "kernel_of",
+    "kernels_held",
     "max_min",
+    "parametrised",
     "polar_factor",
 ]

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle
 
 from lipdeploy.training.layers.orthogonal_conv import OrthogonalConv2d
+from lipdeploy.training.layers.parametrised import ParametrisedConv
 
 
-class AolConv2d(nn.Module):
+class AolConv2d(ParametrisedConv):
     """Zero-padded convolution whose input channels are scaled down until its norm is at most 1.
 
     For any kernel P and the diagonal D with D_ii = (sum over j of abs(P^T P)_ij)^(-1/2) the norm
@@ -62,5 +63,9 @@ class AolConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; the kernel is cast to the dtype of autocast by the convolution itself."""
         return conv2d(
-            x, self.weight(), stride=self.stride, padding=self.padding(), dilation=self.dilation
+            x,
+            self.kernel_once(),
+            stride=self.stride,
+            padding=self.padding(),
+            dilation=self.dilation,
         )

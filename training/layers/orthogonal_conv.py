@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lipdeploy.training.layers.parametrised import ParametrisedConv
 from lipdeploy.training.layers.paraunitary import compose_with_stride, paraunitary_kernel
 from lipdeploy.training.layers.polar import polar_factor
 
 
-class OrthogonalConv2d(nn.Module):
+class OrthogonalConv2d(ParametrisedConv):
     """Zero-padded convolution with operator norm at most 1 (up to float32 rounding).
 
     The kernel is a stateless function of the parameters: the same in training and evaluation,
@@ -59,12 +60,9 @@ class OrthogonalConv2d(nn.Module):
             for basis in self.bases:
                 nn.init.orthogonal_(basis)
 
-    @torch.no_grad()
-    def retract_(self) -> None:
-        """Move the parameters back to orthonormal matrices; the kernel does not change."""
-        self.mixing.copy_(polar_factor(self.mixing))
-        if self.bases is not None:
-            self.bases.copy_(polar_factor(self.bases))
+    def orthonormal(self) -> tuple[Tensor, ...]:
+        """All parameters: the optimizer moves them off, `retract_` moves them back."""
+        return (self.mixing,) if self.bases is None else (self.mixing, self.bases)
 
     def weight(self) -> Tensor:
         """The kernel, shape (channels_out, channels_in, k, k), in the parameters' precision."""
@@ -90,5 +88,9 @@ class OrthogonalConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; the kernel is cast to the dtype of autocast by the convolution itself."""
         return nn.functional.conv2d(
-            x, self.weight(), stride=self.stride, padding=self.padding(), dilation=self.dilation
+            x,
+            self.kernel_once(),
+            stride=self.stride,
+            padding=self.padding(),
+            dilation=self.dilation,
         )
