@@ -100,7 +100,7 @@ def test_a_run_that_fails_is_told(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("tua=5", InputError, "'tua'; expected one of: arch, batch"),
+        ("tua=5", InputError, "'tua'; expected one of: accumulate, arch, batch"),
         ("data=x", InputError, "expected one of"),
         ("name=x", InputError, "expected one of"),
         ("threads=1,2", InputError, "expected one of"),

@@ -107,8 +107,13 @@ def test_a_data_set_smaller_than_a_batch_is_one_batch() -> None:
     assert batches_per_epoch(3, 8) == 1
     (only,) = taken(numbered(3), 8, 0, 0)
     assert sorted(only) == [0, 1, 2]
+    shares = [taken(numbered(3), 8, 0, 0, rank=rank, world=2)[0] for rank in (0, 1)]
+    assert (len(shares[0]), len(shares[1])) == (2, 1)
+    assert sorted(shares[0] + shares[1]) == [0, 1, 2]
+    with pytest.raises(InputError, match="a step has 3 images for 4 processes"):
+        batches(numbered(3), 8, 0, 0, STILL, world=4)
     with pytest.raises(InputError, match="a step has 3 images for 2 processes"):
-        batches(numbered(3), 8, 0, 0, STILL, world=2)
+        batches(numbered(3), 8, 0, 0, STILL, world=2, micro=1)
     with pytest.raises(InputError, match="no example to train on"):
         batches(numbered(0), 8, 0, 0, STILL)
     with pytest.raises(ValueError, match="0 <= rank < world"):

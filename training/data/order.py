@@ -32,7 +32,8 @@ class Order:
         micro: images of one forward pass of this process; None for its whole share.
 
     Raises:
-        InputError: the processes cannot get equal shares, so they would wait for each other.
+        InputError: a process without an image, or unequal shares that are cut into micro-batches:
+            processes would wait for each other.
     """
 
     count: int
@@ -47,7 +48,7 @@ class Order:
             raise ValueError(f"{self}: expected batch >= 1, micro >= 1 and 0 <= rank < world")
         if self.count < 1:
             raise InputError("there is no example to train on; add images to the split")
-        if self.images_per_step % self.world:
+        if self.images_per_step < self.world or (self.micro and self.images_per_step % self.world):
             raise InputError(
                 f"a step has {self.images_per_step} images for {self.world} processes; choose a "
                 f"batch (and no fewer examples) that is a multiple of {self.world}"
@@ -61,7 +62,7 @@ class Order:
     @property
     def micro_batches_per_step(self) -> int:
         """Of this process, and of each other one."""
-        share = self.images_per_step // self.world
+        share = -(-self.images_per_step // self.world)
         return -(-share // (self.micro or share))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[int, ...]]:
