@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -58,6 +59,13 @@ def test_help_lists_every_option_once_under_a_heading(capsys: pytest.CaptureFixt
         assert told.count(f"\n  {name} ") == 1, name
     assert "Optimisation:" in told
     assert "torchrun" in told
+
+
+def test_signals_are_given_back(args: list[str]) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    assert main([*args, "--epochs", "1"]) == 0
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_early_stop_is_told(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:

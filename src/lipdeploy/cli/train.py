@@ -132,8 +132,8 @@ def _prepare(trainer: Trainer, resume: bool) -> None:
 
 def _run(trainer: Trainer) -> None:
     """Train with a progress bar until the end or a signal."""
-    stopped = _stop_on_signals(again_kills=trainer.world == 1)
     with (
+        _stop_on_signals(again_kills=trainer.world == 1) as stopped,
         tqdm(
             total=trainer.steps,
             initial=trainer.step,
@@ -152,11 +152,12 @@ def _run(trainer: Trainer) -> None:
         trainer.run(report)
 
 
-def _stop_on_signals(again_kills: bool) -> Callable[[], bool]:
+@contextmanager
+def _stop_on_signals(again_kills: bool) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM came; `again_kills` lets a second Ctrl-C end the program at once.
 
     torchrun passes on to each process a Ctrl-C that the terminal has sent it already, so there the
-    second one means nothing.
+    second one means nothing. What the signals did before is put back at the end.
     """
     stop = False
 
@@ -166,9 +167,13 @@ def _stop_on_signals(again_kills: bool) -> Callable[[], bool]:
         if again_kills:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
-    return lambda: stop
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, request_stop) for number in numbers]
+    try:
+        yield lambda: stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _show(bar: Any, step: Step, epochs: int) -> None:
