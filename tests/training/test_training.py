@@ -259,7 +259,7 @@ def test_target_budgets_out_of_range(data: Path, tmp_path: Path, eps: str) -> No
 
 
 def test_temperature_follows_the_target_budget() -> None:
-    assert [temperature_for(eps) for eps in (0.25, 0.1, 0.01)] == [40.0, 100.0, 100.0]
+    assert [temperature_for(eps) for eps in (0.25, 0.1, 0.01)] == [20.0, 50.0, 100.0]
 
 
 def test_augmentation_moves_image_and_mask_alike() -> None:

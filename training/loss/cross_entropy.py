@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from lipdeploy.core.errors import InputError
 from lipdeploy.training.loss.pixels import Pixels
 
-TEMPERATURE_TIMES_EPS = 10.0
+TEMPERATURE_TIMES_EPS = 5.0
 HIGHEST_TEMPERATURE = 100.0
 
 
 def temperature_for(eps: float) -> float:
-    """Temperature for a target budget: 40 at eps 0.25, 100 at 0.1, at most 100.
+    """Temperature for a target budget: 20 at eps 0.25, 50 at 0.1, at most 100.
 
     A higher temperature stops rewarding margins earlier: more accurate, less robust.
 

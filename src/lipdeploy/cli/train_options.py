@@ -77,7 +77,7 @@ SECTIONS: dict[str, list[click.Option]] = {
             "--constraint",
             "constraint",
             CONSTRAINTS,
-            "none: the unconstrained twin, for comparison; it carries no certificate.",
+            "none: the unconstrained twin (train it with --lr 1e-3); it carries no certificate.",
         ),
     ],
     "Loss": [
@@ -88,7 +88,7 @@ SECTIONS: dict[str, list[click.Option]] = {
             ["--tau"],
             type=POSITIVE,
             metavar="X",
-            help="Temperature; higher is more accurate and less robust.  [default: 10 / eps]",
+            help="Temperature; higher is more accurate and less robust.  [default: 5 / eps]",
         ),
     ],
     "Optimisation": [
