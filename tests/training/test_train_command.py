@@ -40,13 +40,15 @@ def test_every_setting_can_be_chosen_and_is_recorded(args: list[str], tmp_path: 
         "eps": ("--eps", 0.5),
         "rotate_degrees": ("--rotate", 5.0),
         "vertical_flip": ("--vertical-flip", 0.5),
+        "class_weights": ("--class-weights", "median-frequency"),
+        "loss": ("--loss", "certificate"),
     }
     extra = [str(word) for pair in chosen.values() for word in pair]
     assert main([*args, *extra]) == 0
     recorded = yaml.safe_load((tmp_path / "t/args.yaml").read_text())
     assert {key: recorded[key] for key in chosen} == {k: value for k, (_, value) in chosen.items()}
     assert set(recorded) == set(vars(Settings)["__dataclass_fields__"]) - {
-        *("folder", "device", "workers", "tensorboard")
+        *("folder", "device", "workers", "cache", "tensorboard")
     }
 
 
