@@ -1,8 +1,8 @@
 """Our recipe against the paper's and the unconstrained twin, at equal training time.
 
-Every run is trained by the command that users have; the figures are those of the validation split at
-the best epoch, with the network's own constant of 1. The run with seed 0 is exported and certified
-too: L and the last column are those of its file. Finished runs are kept: start it again to go on.
+Every run is trained by the command that users have; the figures are those of the validation split
+at the best epoch, with the network's own constant of 1. The run with seed 0 is exported and
+certified too: L and the last column are those of its file. Finished runs are kept: start it again.
 The epochs of each recipe are chosen so that all take about the same processor time on this kind of
 machine, and the time that each took stands in the table.
 
