@@ -74,7 +74,7 @@ def small_plan() -> list[Run]:
     runs = []
     for seed in (0, 1, 2):
         for data, (paper, ours, _) in epochs.items():
-            of = {"paper, tau 20": paper, "ours, tau 20": ours}
+            of = {"paper, tau 20": paper, "ours, tau 10": ours}
             runs += [
                 Run(data, "S", sizes[data], recipe, count, seed) for recipe, count in of.items()
             ]
@@ -84,7 +84,8 @@ def small_plan() -> list[Run]:
             ("kvasir", "twin", 2),
             ("camvid", "twin", 2),
             ("kvasir", "paper, tau 5", 0),
-            ("kvasir", "ours, tau 10", 1),
+            ("kvasir", "ours, tau 20", 1),
+            ("camvid", "ours, tau 20", 1),
             ("kvasir", "paper's network, our settings, tau 20", 0),
         )
     ]
