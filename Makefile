@@ -6,6 +6,7 @@ BIN      := $(VENV)/bin
 PYTHON   ?= python3
 INSTALL   = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ROOMS    := core training export runtime samples
+JOBS     ?= 2    # test processes, each with one thread
 COMPILED := $(wildcard CMakeLists.txt cpp/CMakeLists.txt cpp/*/CMakeLists.txt cpp/*/*.[ch]pp cpp/include/*/*.hpp)
 
 # A Python without ensurepip (Debian before python3-venv is installed) lends its own pip instead.
@@ -40,7 +41,7 @@ check: setup  ## lint, format, types, import rules
 	$(BIN)/lint-imports
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 cpp: setup  ## build the C++ library and run its tests; needs a C++20 compiler
 	$(BIN)/cmake -S . -B build/cpp -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
