@@ -45,6 +45,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "paper's network, our settings, tau 20": ("--variant", "paper", *OURS, "--tau", "20"),
     "ours, tau 10": (*OURS, "--tau", "10"),
     "ours, tau 20": (*OURS, "--tau", "20"),
+    "ours, tau 100": (*OURS, "--tau", "100", "--fitness", "miou"),
     "twin": ("--constraint", "none", "--lr", "1e-3", "--tau", "1", "--fitness", "miou"),
 }
 CERTIFIED = ("paper, tau 20", "ours, tau 10")
@@ -97,6 +98,8 @@ def small_plan() -> list[Run]:
             ("kvasir", "paper, tau 5", 0),
             ("kvasir", "ours, tau 20", 1),
             ("camvid", "ours, tau 20", 1),
+            ("kvasir", "ours, tau 100", 1),
+            ("camvid", "ours, tau 100", 1),
             ("kvasir", "paper's network, our settings, tau 20", 0),
         )
     ]
