@@ -107,12 +107,12 @@ class DurableFile:
         """Have the disk take the rest and close; safe to call twice.
 
         Raises:
-            LipdeployError: the disk refuses the rest, or the file is gone.
+            LipdeployError: the disk refuses the rest, or the file is gone, and it was not told.
         """
         if self._file.closed:
             return
         try:
-            if self._error is None:
+            if not self._told:
                 self._sync()
         finally:
             self._file.close()

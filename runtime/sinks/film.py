@@ -26,19 +26,20 @@ from lipdeploy.runtime.sinks.video import letterboxed
 
 TICKS = 60_000  # a second; both 1/24 and 1001/30000 s are whole, and MPEG-4 takes no more
 _KEYFRAME_S = 1.0
+_PIECE_BYTES = 1 << 20  # larger than a piece: it is written by one call
 _FOREVER = 1_000_000  # frames; keyframes are asked for by time
 
-# Each piece of half a second is complete in itself and written at once.
+# Each piece of a quarter of a second is complete in itself and written at once.
 _MUXERS: dict[str, tuple[str, dict[str, str]]] = {
     ".mp4": (
         "mp4",
         {
             "movflags": "frag_keyframe+empty_moov+default_base_moof",
-            "frag_duration": "500000",  # microseconds
+            "frag_duration": "250000",  # microseconds
             "flush_packets": "1",
         },
     ),
-    ".mkv": ("matroska", {"cluster_time_limit": "500", "flush_packets": "1"}),  # milliseconds
+    ".mkv": ("matroska", {"cluster_time_limit": "250", "flush_packets": "1"}),  # milliseconds
 }
 SUFFIXES = frozenset(_MUXERS)
 
@@ -93,7 +94,9 @@ class FilmSink:
         height, width = overlay.shape[:2]
         self._size = (width + width % 2, height + height % 2)  # encoders take even sizes only
         muxer, settings = _MUXERS[self._path.suffix.lower()]
-        self._container = av.open(self._file, "w", format=muxer, options=settings)
+        self._container = av.open(
+            self._file, "w", format=muxer, options=settings, buffer_size=_PIECE_BYTES
+        )
         rate = Fraction(self._fps).limit_denominator(1001)
         stream = self._container.add_stream(self._codec, rate, options=_CODECS[self._codec][1])
         if not isinstance(stream, VideoStream):

@@ -5,6 +5,7 @@ The only file that imports the Foxglove SDK, from `lipdeploy[mcap]`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,8 @@ from lipdeploy.runtime.sinks.clock import FrameClock
 from lipdeploy.runtime.sinks.context import SinkContext
 from lipdeploy.runtime.sinks.durable_file import DurableFile
 from lipdeploy.runtime.sinks.seen import class_shares
+
+logging.getLogger("foxglove").setLevel(logging.CRITICAL)  # the file tells of its failures
 
 _CHUNK_S = 0.5
 _JPEG_QUALITY = 90
@@ -71,13 +74,16 @@ class McapSink:
         self._path = path
         self._class_names = context.class_names
         self._clock = FrameClock(context.live, context.fps)
-        self._flushed_s = time.monotonic()
+        self._flushed_s = self._written_s = time.monotonic()
         self._closed = False
         self._file = DurableFile(path)
         # The SDK's global context would mix up two files; this one closes its channels when freed.
         self._context = own = foxglove.Context()
-        # No thread beside the model's, and chunks end by time alone.
-        options = MCAPWriteOptions(profile="", compression_threads=0, chunk_size=None)
+        options = MCAPWriteOptions(
+            chunk_size=None,  # they end by time alone
+            disable_seeking=True,  # a chunk reaches the file when it is whole
+            compression_threads=0,  # the model needs them
+        )
         self._writer = foxglove.open_mcap(self._file, context=own, writer_options=options)
         self._image = CompressedImageChannel("/lipdeploy/image", context=own)
         self._mask = RawImageChannel("/lipdeploy/mask", context=own)
@@ -120,7 +126,8 @@ class McapSink:
 
     def _flush(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._flushed_s >= _CHUNK_S:
+        since_last_s, self._written_s = now_s - self._written_s, now_s
+        if now_s - self._flushed_s + since_last_s > _CHUNK_S:  # the next frame would be too late
             self._flushed_s = now_s
             self._told(self._writer.flush)
         self._file.check()

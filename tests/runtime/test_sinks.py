@@ -13,31 +13,9 @@ import pytest
 from lipdeploy.core.errors import InputError, LipdeployError
 from lipdeploy.runtime.regions import find_regions
 from lipdeploy.runtime.result import Result
-from lipdeploy.runtime.session import Prediction
-from lipdeploy.runtime.sinks import Sink, SinkContext, open_sink, open_sinks
+from lipdeploy.runtime.sinks import Sink, open_sink, open_sinks
 from lipdeploy.runtime.sinks.video import letterboxed
-from lipdeploy.runtime.sources.frame import Frame
-
-NAMES = ("road", "sky")
-CONTEXT = SinkContext(10.0, NAMES)
-
-
-def result(index: int = 0, size: tuple[int, int] = (48, 64), state: str = "ok") -> Result:
-    image = np.full((*size, 3), (200, 30, 30), np.uint8)
-    made = Result(
-        Frame(image, index, index * 40.0, 0.0, str(index)), "ok", "", 0.25, 0.25, "proved"
-    )
-    made.overlay = image
-    if state == "withheld":
-        made.state, made.reason = "withheld", "black"
-        return made
-    mask = np.zeros((8, 8), np.uint8)
-    mask[:4] = 1
-    radius = np.full((8, 8), 0.3, np.float32)
-    radius[0, :2] = 0.1
-    made.prediction = Prediction(mask, radius, np.array([2], np.float32))
-    made.regions = find_regions(mask, radius, 0.25)
-    return made
+from tests.runtime.stream_results import CONTEXT, result
 
 
 def write(sink: Sink, results: list[Result]) -> None:
@@ -129,7 +107,7 @@ def test_jsonl_has_no_infinity(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk() -> None:
     sink = open_sink("jsonl:/dev/full", CONTEXT)
-    with pytest.raises(LipdeployError, match="No space left on device.*free the disk"):
+    with pytest.raises(LipdeployError, match=r"No space left on device.*free the disk"):
         sink.write(result())
     sink.close()  # what is wrong was told
 
