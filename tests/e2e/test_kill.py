@@ -22,7 +22,8 @@ from mcap.reader import NonSeekingReader
 from lipdeploy.cli import main
 
 TINY = Path(__file__).resolve().parents[1] / "runtime" / "conftest.py"
-SOURCE = "test://scene?seed=3&duration=100s&size=64x48&fps=10&live=1"
+# Frozen from the second frame on: drawing the scene costs more than all that is tested here.
+SOURCE = "test://scene?seed=3&duration=100s&size=64x48&fps=10&live=1&fault=freeze@0s"
 KILLS = 20
 AT_ONCE = 2
 JITTER_S = 0.2  # a late live frame is stamped up to two frame times after its nominal time
@@ -109,14 +110,14 @@ def read_by_mcap(path: Path) -> list[float]:
 
 
 def missing_s(recorded: list[float], played: list[float]) -> float:
-    """Length of what is recorded and cannot be played, from its first frame to its last.
+    """Length of what the log holds and the film does not, but for the two newest frames.
 
     Of the newest frame the duration is not known yet, and another may be on its way from the log
-    to the film: on a machine that is starved, two frames can be more than a second.
+    to the film. They are a fifth of a second at ten frames a second; on a starved machine, more.
     """
     end_s = played[-1] + JITTER_S if played else -1.0
-    lost = [t for t in recorded if t > end_s]
-    return recorded[-1] - lost[0] if len(lost) > 2 else 0.0
+    lost = [t for t in recorded[:-2] if t > end_s]
+    return lost[-1] - lost[0] if lost else 0.0
 
 
 @pytest.mark.slow
@@ -142,4 +143,4 @@ def test_every_file_plays_up_to_the_last_second(
             for play in plays:
                 played = play(folder / name)
                 assert played == sorted(set(played))
-                assert missing_s(recorded, played) <= 1.0, (folder, name, play)
+                assert missing_s(recorded, played) <= 0.8, (folder, name, play)

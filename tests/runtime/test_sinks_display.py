@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +92,38 @@ def test_frames_arrive_whole_and_a_closed_window_ends_nothing(
 def test_another_address() -> None:
     with pytest.raises(InputError, match="expected display://"):
         open_sink("display://left", CONTEXT)
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb (Debian: xvfb)")
+def test_a_real_window_shows_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an X server without a screen, whose picture is a file."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "900x700x24", "-fbdir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert server.stdout is not None
+        monkeypatch.setenv("DISPLAY", f":{int(server.stdout.readline())}")
+        sink = DisplaySink()
+        if not sink.wants_overlay:
+            pytest.skip("neither OpenCV nor Tk can open a window here (Debian: python3-tk)")
+        made = result()
+        made.overlay = np.full((480, 640, 3), (250, 10, 20), np.uint8)
+        for _ in range(600):
+            sink.write(made)
+            if pixels_on_screen(tmp_path / "Xvfb_screen0", (250, 10, 20)) == 480 * 640:
+                break
+            time.sleep(0.05)
+        assert pixels_on_screen(tmp_path / "Xvfb_screen0", (250, 10, 20)) == 480 * 640
+        sink.close()
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def pixels_on_screen(dump: Path, colour: tuple[int, int, int]) -> int:
+    """Pixels of one RGB colour in an X window dump of 24 bits."""
+    data = dump.read_bytes()
+    header = struct.unpack(">25I", data[:100])
+    size, width, height, line, colours = (header[k] for k in (0, 4, 5, 12, 19))
+    rows = np.frombuffer(data, np.uint8, height * line, size + 12 * colours)
+    bgr = rows.reshape(height, line)[:, : 4 * width].reshape(height, width, 4)[..., :3]
+    return int((bgr == colour[::-1]).all(-1).sum())

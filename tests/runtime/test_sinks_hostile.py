@@ -12,10 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from mcap.reader import make_reader
 
+from lipdeploy.cli import main
 from lipdeploy.core.errors import InputError, LipdeployError
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sinks import Sink, open_sink
@@ -88,6 +91,33 @@ def test_full_in_the_middle(address: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert [json.loads(line)["index"] for line in path.read_text().splitlines()]
     if path.suffix in (".mp4", ".mkv"):
         assert cv2.VideoCapture(str(path)).read()[0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_one_full_disk_is_one_line_and_the_others_are_closed(
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.mp4").symlink_to("/dev/full")
+    scene = "test://scene?size=64x48&fps=20&duration=1s&fault=freeze@0s"
+    sinks = ["good.mkv", "mcap:good.mcap", "bad.mp4", "jsonl:good.jsonl"]
+    options = [part for sink in sinks for part in ("--sink", sink)]
+    code = main(["stream", "--model", str(model_path), "--source", scene, *options])
+    error = capsys.readouterr().err
+    assert code == 1
+    assert error.startswith("lipdeploy: error: bad.mp4 cannot be written (No space left on device)")
+    assert error.count("\n") == 1
+    frames = len(Path("good.jsonl").read_text().splitlines())
+    assert frames >= 1
+    with av.open("good.mkv") as film:
+        assert film.duration is not None  # what a close writes
+        assert sum(1 for _ in film.decode(video=0)) >= frames
+    with Path("good.mcap").open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert summary is not None
 
 
 @pytest.mark.usefixtures("clock")
