@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -146,3 +147,25 @@ def test_one_refusal_closes_the_others(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="twice"):
         open_sinks(("null", "null"), CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "package", "extra"),
+    [
+        ("mcap:{}/x.mcap", "mcap_file", "foxglove", "mcap"),
+        ("prometheus://:0", "prometheus", "prometheus_client", "metrics"),
+    ],
+)
+def test_a_missing_package_names_the_extra(
+    address: str,
+    module: str,
+    package: str,
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, f"lipdeploy.runtime.sinks.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"pip install 'lipdeploy\[{extra}\]'"):
+        open_sink(address.format(tmp_path), CONTEXT)
+    assert not list(tmp_path.iterdir())
