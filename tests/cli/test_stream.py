@@ -76,7 +76,9 @@ def test_default_files_and_summary(model: str, capsys: pytest.CaptureFixture[str
         assert "ms overlay per frame at shape (1, 48, 64, 3)" in out
         assert "Frames: 20 in, 20 shown, 0 dropped, 0 stale, 0 withheld" in out
         assert "Certified-stable share (statistical)" in out
-        assert "Results saved to runs/stream/x/overlay.mp4, runs/stream/x/frames.jsonl" in out
+        assert (
+            "Results saved to runs/stream/x/overlay.mp4 (H.264), runs/stream/x/frames.jsonl" in out
+        )
     assert frames_of(Path("runs/stream/x/overlay.mp4")) == 20
     assert json.loads(Path("runs/stream/x/summary.json").read_text())["frames_in"] == 20
     lines = Path("runs/stream/x/frames.jsonl").read_text().splitlines()

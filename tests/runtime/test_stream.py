@@ -16,7 +16,7 @@ import pytest
 from lipdeploy.core.errors import InputError, LipdeployError, SourceLostError, VerificationError
 from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import open_session
-from lipdeploy.runtime.sinks import open_sinks
+from lipdeploy.runtime.sinks import SinkContext, open_sinks
 from lipdeploy.runtime.sources import Frame, open_source
 from lipdeploy.runtime.stream import Stream, StreamOptions
 
@@ -137,7 +137,7 @@ def test_lost_frames_of_the_source_are_counted(model_path: Path, recorder: Any) 
 
 def test_disconnect_keeps_what_was_recorded(model_path: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
-    sinks = open_sinks((str(target), f"jsonl:{tmp_path / 'x'}"), 20, ("a", "b", "c"))
+    sinks = open_sinks((str(target), f"jsonl:{tmp_path / 'x'}"), SinkContext(20.0, ("a", "b", "c")))
     with pytest.raises(SourceLostError, match="after 10 frames"):
         stream(model_path, SCENE + "&fault=disconnect@0.5s", sinks)
     assert cv2.VideoCapture(str(target)).get(cv2.CAP_PROP_FRAME_COUNT) == 10

@@ -17,7 +17,7 @@ from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import check_level, open_session
-from lipdeploy.runtime.sinks import open_sinks
+from lipdeploy.runtime.sinks import SinkContext, open_sinks
 from lipdeploy.runtime.sources import open_source
 from lipdeploy.runtime.stream import Stream, StreamOptions, check_options
 from lipdeploy.runtime.views import VIEWS, checked_view
@@ -173,7 +173,8 @@ def run_stream(
         opened = open_source(source)
         stack.callback(opened.close)
         click.echo(f"Source: {opened.describe()}", err=as_json)
-        outputs = open_sinks(sinks, opened.fps, session.manifest.class_names)
+        names = session.manifest.class_names
+        outputs = open_sinks(sinks, SinkContext(opened.fps, names, live=opened.live))
         stream = Stream(session, opened, outputs, options)
         stack.enter_context(stopped_by_signals(stream))
         try:
