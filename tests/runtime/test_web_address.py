@@ -114,7 +114,9 @@ def test_origins(origin: str, allowed: bool) -> None:
 
 def test_embedding_is_refused_and_links_are_not() -> None:
     guard = Guard(PageAddress("127.0.0.1", 8080), 8080)
-    link = headers(Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document", Sec_Fetch_Site="cross-site")
+    link = headers(
+        Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document", Sec_Fetch_Site="cross-site"
+    )
     frame = headers(Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="iframe", Sec_Fetch_Site="cross-site")
     assert guard.same_site(headers())  # no browser, or an old one
     assert guard.same_site(link)
@@ -137,13 +139,14 @@ def test_tokens() -> None:
         assert not guard.admits(headers(), wrong)
     assert not guard.admits(headers(Cookie=cookie[:-1]), None)
     assert not guard.admits(headers(Cookie=f"lipdeploy_8080={SECRET}"), None)
-    assert not guard.admits(headers(Cookie="\"\0;=;;"), None)
+    assert not guard.admits(headers(Cookie='"\0;=;;'), None)
     assert not guard.admits(headers(Authorization=f"Basic {SECRET}"), None)
 
 
 def test_a_cookie_is_of_one_token_and_lives_through_a_restart() -> None:
     first, again, other = (
-        Guard(PageAddress("0.0.0.0", 8080, token), 8080) for token in (SECRET, SECRET, "another-one")
+        Guard(PageAddress("0.0.0.0", 8080, token), 8080)
+        for token in (SECRET, SECRET, "another-one")
     )
     assert first.set_cookie == again.set_cookie != other.set_cookie
 

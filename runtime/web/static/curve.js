@@ -28,7 +28,7 @@ export function drawCurve(canvas, samples, options) {
   const colour = (name) => style.getPropertyValue(name).trim();
   const values = samples.map((s) => s[options.key]).filter((v) => v !== null);
   const top = options.top ?? roundUp(Math.max(options.leastTop, ...values));
-  const left = 44, right = width - 4, high = 8, low = height - 8;
+  const left = 56, right = width - 4, high = 8, low = height - 8;
   const end = samples.length ? samples[samples.length - 1].at_s : 0;
   const x = (at) => right - ((end - at) / SECONDS) * (right - left);
   const y = (value) => low - (Math.min(value, top) / top) * (low - high);
