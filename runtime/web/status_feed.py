@@ -86,13 +86,16 @@ class StatusFeed:
         return fields
 
     def _run(self) -> None:
-        ticks = 0
+        ticks, failing = 0, False
         while not self._stopped.wait(PERIOD_S):
             try:
                 fields = self._publish()
             except Exception:  # visitors see silence as a broken connection, which it is
-                _log.exception("the stream did not say how it is doing")
+                if not failing:  # once, not four times a second for days
+                    _log.exception("the stream did not say how it is doing")
+                failing = True
                 continue
+            failing = False
             ticks += 1
             if ticks % _PER_SECOND == 0:
                 at_s = time.monotonic() - self._started_s
