@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 
 _STATUS_S = 2.0  # between two status lines
+_PATIENCE_S = 0.05  # for a supervisor whose queue is full
 
 
 class Supervisor:
@@ -28,15 +29,14 @@ class Supervisor:
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
+            self._socket.settimeout(_PATIENCE_S)
         self._ready = self._ending = False
         self._pulsed_at_s = self._told_at_s = float("-inf")
 
     def ready(self) -> None:
-        """The stream runs: the first result was shown."""
+        """The stream runs: a result was shown. Said once, but until it is heard."""
         if not self._ready:
-            self._ready = True
-            self._send("READY=1")
+            self._ready = self._send("READY=1")
 
     def beat(self, now_s: float, flowing: bool, status: Callable[[], str]) -> None:
         """Call often: sends the pulse where it is due and frames flow, and a line of status.
@@ -67,10 +67,12 @@ class Supervisor:
             self._socket.close()
             self._socket = None
 
-    def _send(self, text: str) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # full, or nobody listens
-                self._socket.sendto(text.encode(), self._address)
+    def _send(self, text: str) -> bool:
+        """Whether somebody got it; false where the queue is full or nobody listens."""
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                return self._socket.sendto(text.encode(), self._address) > 0
+        return False
 
 
 def supervisor_of(environment: Mapping[str, str] = os.environ) -> Supervisor:
