@@ -7,6 +7,7 @@ calls a frame fake where the picture is another one. A row of `FAULTS` is a faul
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from lipdeploy.cli.stream_summary import summary
@@ -102,9 +104,15 @@ def run(address: str, policy: Policy, model: Path, tiny: ModuleType, folder: Pat
     return Ran(sink.results, lines, stream.report, exit_code)
 
 
+@functools.cache
+def drawn_at(time_s: float) -> npt.NDArray[np.uint8]:
+    """The scene as it is; small, so all of them are kept."""
+    return scene.render(SEED, time_s, HEIGHT, WIDTH).image
+
+
 def is_fake(frame: Frame) -> bool:
     """Whether the picture is not the scene at the frame's time, whole or at half the size."""
-    drawn = scene.render(SEED, frame.time_ms * 1e-3, HEIGHT, WIDTH).image
+    drawn = drawn_at(frame.time_ms * 1e-3)
     half = cv2.resize(drawn, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
     return not any(
         frame.image.shape == genuine.shape and np.array_equal(frame.image, genuine)
@@ -125,7 +133,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(row, policy, id=f"{row.fault or 'no fault'} {policy.name}")
 
 
-@pytest.mark.parametrize(("row", "policy"), cases())
+@pytest.mark.parametrize(("row", "policy"), [*cases()])
 def test_fault(
     row: Row, policy: Policy, model_path: Path, tiny: ModuleType, tmp_path: Path
 ) -> None:

@@ -139,7 +139,7 @@ def test_an_engine_that_fails_in_the_middle(
                 raise error
             return infer(*args)
 
-        session.infer = failing  # type: ignore[method-assign]
+        session.infer = failing  # type: ignore[method-assign, assignment]
         stream = Stream(session, open_source(SCENE), [sink], StreamOptions())
         with pytest.raises(LipdeployError, match=r"out of memory|said already") as caught:
             stream.run()

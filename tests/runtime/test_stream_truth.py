@@ -119,9 +119,10 @@ def test_a_display_that_comes_late_shows_no_claim(model_path: Path) -> None:
         None,
         None,
     )
-    overlay = late.overlay
-    assert overlay is not None
-    assert not np.array_equal(overlay, real[1].overlay)
+    shown, recorded = late.overlay, real[1].overlay
+    assert shown is not None
+    assert recorded is not None
+    assert not np.array_equal(shown, recorded)
 
 
 def test_a_quiet_camera_is_told_of(model_path: Path, tmp_path: Path) -> None:
