@@ -1,4 +1,4 @@
-"""What a person may change while a stream runs."""
+"""What may be changed while a stream runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from lipdeploy.runtime.session import checked_eps
 
 
 class Controls:
-    """The settings in force, shared by the stages (read once a frame) and the live page.
+    """The budget, shared by the stages, which read it once a frame, and whoever turns the knob.
+
+    Args:
+        eps: budget in l2 at the network's input, images in [0,1].
 
     Raises:
-        InputError: a budget out of range.
+        InputError: it is negative or not finite.
     """
 
     def __init__(self, eps: float) -> None:
@@ -20,16 +23,16 @@ class Controls:
 
     @property
     def eps(self) -> float:
-        """Budget in l2 at the network's input, images in [0,1]."""
+        """The budget that the next frame is judged with."""
         with self._lock:
             return self._eps
 
     def set_eps(self, value: float) -> None:
-        """Change the budget from the next frame on.
+        """Judge the frames from now on with another budget.
 
         Raises:
-            InputError: it is negative or not finite.
+            InputError: it is negative or not finite; the budget stays as it was.
         """
-        checked = checked_eps(value)
+        eps = checked_eps(value)
         with self._lock:
-            self._eps = checked
+            self._eps = eps

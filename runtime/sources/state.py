@@ -1,4 +1,4 @@
-"""How a source is doing, for people and supervisors."""
+"""Where a live source stands."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SourceState:
-    """One source at one moment.
+    """One source as a supervisor or a page shows it.
 
     Attributes:
-        name: what it is, passwords redacted.
+        name: what was opened, with passwords redacted.
         status: `connecting`, `live`, `reconnecting`, `lost` or `ended`.
-        reconnects: times it came back.
-        last_error: what broke it last, in one line.
+        reconnects: connections made after the first.
+        last_error: why the last connection broke, in a few words.
         down_s: length of the last outage.
     """
 
