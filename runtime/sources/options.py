@@ -27,7 +27,7 @@ class LiveOptions:
     """
 
     backoff: Backoff = ONCE
-    open_s: float = 5.0
+    open_s: float = 10.0
     read_s: float = 5.0
 
 
