@@ -5,11 +5,15 @@ Run by Debian's Python, which has the bindings of GStreamer's RTSP server. It pr
 
 import sys
 
-import gi
+import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import (  # type: ignore[import-not-found]  # noqa: E402
+    GLib,
+    Gst,
+    GstRtspServer,
+)
 
 Gst.init(None)
 server = GstRtspServer.RTSPServer()

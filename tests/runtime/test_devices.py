@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import linuxpy.video.raw as raw
+import linuxpy.video.raw as raw  # type: ignore[import-untyped]
 import pytest
 
 from lipdeploy.cli import cameras as cli

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -46,7 +47,7 @@ def encode(
 ) -> Path:
     """Written by PyAV, so that another library than the one under test made the file."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(10))
+        stream: Any = container.add_stream(codec, rate=Fraction(10))
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixels
         if codec == "libx264":
