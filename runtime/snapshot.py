@@ -8,8 +8,6 @@ from typing import Any
 from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.rate import Rate
 from lipdeploy.runtime.result import Result
-from lipdeploy.runtime.sources.frame import Source
-from lipdeploy.runtime.sources.state import SourceState
 from lipdeploy.runtime.status import StreamStatus
 
 
@@ -58,12 +56,3 @@ class Snapshot:
         share = newest.get("certified_share")
         stable = "nothing is claimed" if share is None else f"{percent_at_least(share)}% stable"
         return f"{rate.fps:.1f} frames a second, {stable}"
-
-
-def source_states(source: Source) -> tuple[SourceState, ...]:
-    """How a source, or each of several, is; one that does not say so is `live`."""
-    several = getattr(source, "states", None)
-    if several is not None:
-        return tuple(several())
-    one = getattr(source, "state", None)
-    return (SourceState(source.describe()) if one is None else one(),)

@@ -25,8 +25,9 @@ from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.session import Session, check_level
 from lipdeploy.runtime.sinks.fan_out import FanOut
 from lipdeploy.runtime.sinks.sink import Sink
-from lipdeploy.runtime.snapshot import Snapshot, source_states
+from lipdeploy.runtime.snapshot import Snapshot
 from lipdeploy.runtime.sources.frame import Frame, Source
+from lipdeploy.runtime.sources.state import states_of
 from lipdeploy.runtime.stages import Certifier, Predictor
 from lipdeploy.runtime.status import StreamStatus
 from lipdeploy.runtime.stream_options import OnSinkError, StreamOptions, check_options
@@ -146,7 +147,7 @@ class Stream:
             latency_ms=tally.latency_of_last_minute(now_s),
             eps=self._controls.eps,
             level=self._session.manifest.numerics.level,
-            sources=source_states(self._source),
+            sources=states_of(self._source),
             sinks=self._fan.states(),
         )
 
@@ -176,7 +177,7 @@ class Stream:
             model_shape=(1, manifest.height, manifest.width, 3),
             saved=self._saved,
             sinks=self._fan.states(),
-            sources=source_states(self._source),
+            sources=states_of(self._source),
             **fields,
         )
 
@@ -306,7 +307,7 @@ class Stream:
             self._drawn.close()
 
     def _reconnecting(self) -> bool:
-        states = source_states(self._source)
+        states = states_of(self._source)
         return any(state.status in ("connecting", "reconnecting") for state in states)
 
     def _flowing(self, now_s: float) -> bool:

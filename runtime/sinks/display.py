@@ -35,6 +35,8 @@ class DisplaySink:
         command: what shows the frames of its standard input, and says that it is ready.
     """
 
+    live = True
+
     def __init__(self, command: tuple[str, ...] = _COMMAND) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

@@ -102,7 +102,8 @@ class McapSink:
         """
         stamp_ns = self._clock.stamp_ns(result.frame)
         stamp = Timestamp(*divmod(stamp_ns, 10**9))
-        self._write_pictures(result, stamp, stamp_ns)
+        if not result.placeholder:  # it shows a frame that is in the file already
+            self._write_pictures(result, stamp, stamp_ns)
         self._share.log(self._figures(result), log_time=stamp_ns)
         self._log.log(_line(result, stamp), log_time=stamp_ns)
         self._flush()

@@ -60,7 +60,9 @@ class PrometheusSink:
         self.port = int(self._server.server_address[1])
 
     def write(self, result: Result) -> None:
-        """Count one frame."""
+        """Count one frame; a placeholder is none, and the states come from the status."""
+        if result.placeholder:
+            return
         self._latency.observe(result.latency_ms / 1e3)
         self._seen.add(result)
 

@@ -27,6 +27,7 @@ class MultiSource:
         self._sources = dict(sources)
         self.live = _alike(sources, "live", "a camera or stream", "a file")
         self.still = _alike(sources, "still", "single pictures", "video")
+        self.recorded = all(getattr(s, "recorded", False) for s in sources.values())
         self.fps = sum(source.fps for source in sources.values())
         self._changed = threading.Condition()
         self._lanes = {

@@ -18,6 +18,7 @@ class Playlist:
 
     live = False
     still = False
+    recorded = True
 
     def __init__(self, paths: Sequence[Path], what: str) -> None:
         self._paths = paths

@@ -24,6 +24,7 @@ class VideoFile:
 
     live = False
     still = False
+    recorded = True
 
     def __init__(self, path: Path) -> None:
         self._path = path

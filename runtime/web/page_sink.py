@@ -33,6 +33,7 @@ class PageSink:
     """
 
     wants_overlay = True
+    live = True
 
     def __init__(self, address: PageAddress, context: PageContext) -> None:
         self._server = PageServer(address)

@@ -41,7 +41,7 @@ def test_without_fault_nothing_is_withheld() -> None:
 
 
 def test_freeze() -> None:
-    assert reasons("&fault=freeze@500ms") == [""] * 6 + ["frozen"] * 4
+    assert reasons("&fault=freeze@500ms") == [""] * 5 + ["frozen"] * 5
 
 
 def test_black() -> None:
@@ -89,7 +89,7 @@ def test_two_faults() -> None:
         "black",
         "",
         "",
-        "",
+        "frozen",
         "frozen",
         "frozen",
         "frozen",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import signal
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from lipdeploy.runtime.controls import Controls
 from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.sinks import SinkContext, open_sinks
-from lipdeploy.runtime.sources import Source, open_source
+from lipdeploy.runtime.sources import open_sources
 from lipdeploy.runtime.status import StatusLink
 from lipdeploy.runtime.stream import Stream, StreamOptions
 from lipdeploy.runtime.supervisor import supervisor_of
@@ -57,7 +56,7 @@ def run_job(job: StreamJob) -> StreamReport:
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(open_session(job.model, job.engine, job.threads))
         check_level(session, job.options.unverified, job.trust)
-        opened = opened_sources(job.sources)
+        opened = open_sources(job.sources)
         stack.callback(opened.close)
         click.echo(f"Source: {opened.describe()}", err=job.as_json)
         controls, status = Controls(job.options.eps), StatusLink()
@@ -73,22 +72,6 @@ def run_job(job: StreamJob) -> StreamReport:
         finally:
             report = stream.report
             click.echo(json.dumps(report.to_json()) if job.as_json else summary(report))
-
-
-def opened_sources(addresses: tuple[str, ...]) -> Source:
-    """One source, or several behind one.
-
-    Raises:
-        InputError: several, and this version reads one.
-        SourceError: one of them cannot be opened.
-    """
-    if len(addresses) == 1:
-        return open_source(addresses[0])
-    several = getattr(importlib.import_module("lipdeploy.runtime.sources"), "open_sources", None)
-    if several is None:
-        raise InputError(f"got {len(addresses)} sources; this version reads one, name one")
-    source: Source = several(addresses)
-    return source
 
 
 def check_not_overwritten(source: str, sinks: tuple[str, ...]) -> None:
