@@ -80,7 +80,7 @@ def test_jsonl(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     write(open_sink(f"jsonl:{path}", CONTEXT), [result(0), result(1, state="withheld")])
     ok, withheld = (json.loads(line) for line in path.read_text().splitlines())
-    assert list(ok)[:3] == ["index", "name", "time_ms"]
+    assert list(ok)[:4] == ["index", "name", "source", "time_ms"]
     assert (ok["state"], ok["reason"], ok["level"]) == ("ok", None, "proved")
     assert (ok["eps"], ok["eps_source"], ok["flips"]) == (0.25, 0.25, 2)
     assert ok["certified_share"] == 1 - 2 / 64
