@@ -6,11 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from lipdeploy.core.figures import at_least
+from lipdeploy.runtime.label_place import deepest_box
 from lipdeploy.runtime.lettering import WHITE, Image, Style, darken, write
 from lipdeploy.runtime.regions import RegionMap
 
@@ -87,26 +84,13 @@ def _place(
     x, y, box_width, box_height = found.regions[k].bbox
     if high > box_height or wide > box_width:
         return None
-    inside = (found.number[y : y + box_height, x : x + box_width] == k).view(np.uint8)
-    inside[: max(0, math.ceil(rows[0] / down) - y)] = 0
-    inside[max(0, math.floor(rows[1] / down) - y) :] = 0
-    spot = _deepest(inside, high, wide)
+    # Labels stay off the panels.
+    first = min(max(0, math.ceil(rows[0] / down) - y), box_height)
+    stop = min(max(first, math.floor(rows[1] / down) - y), box_height)
+    window = (x, y + first, box_width, stop - first)
+    spot = deepest_box(found.number, k, window, (high | 1, wide | 1))  # odd: the centre is a pixel
     if spot is None:
         return None
     left = round((x + spot[1] + 0.5) * across - needed[1] / 2)
-    top = round((y + spot[0] + 0.5) * down - needed[0] / 2)
+    top = round((y + first + spot[0] + 0.5) * down - needed[0] / 2)
     return left, top, needed[1], needed[0]
-
-
-def _deepest(inside: npt.NDArray[np.uint8], high: int, wide: int) -> tuple[int, int] | None:
-    """Row and column of the centre of a box of ones, farthest from the zeros and the border."""
-    walled = np.asarray(
-        cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), np.uint8
-    )
-    box = np.ones((high | 1, wide | 1), np.uint8)  # odd, so that its centre is a pixel
-    fits = cv2.erode(walled, box, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    if not fits.any():
-        return None
-    depth = cv2.distanceTransform(walled, cv2.DIST_L2, 3) * fits
-    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return int(row) - 1, int(column) - 1

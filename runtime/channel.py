@@ -29,22 +29,27 @@ class Channel(Generic[T]):
         self._changed = threading.Condition()
         self.dropped = 0
 
-    def put(self, item: T) -> None:
+    def put(self, item: T, timeout_s: float | None = None) -> bool:
         """Add an item, waiting for room unless only the newest is kept.
+
+        Returns:
+            Whether it was added; false where `timeout_s` passed without room.
 
         Raises:
             Closed: the channel was closed, before or while waiting; the item is not added.
         """
         with self._changed:
-            while len(self._items) >= self._capacity and not self._closed and not self._newest:
-                self._changed.wait()
+            room = self._changed.wait_for(self._has_room, timeout_s)
             if self._closed:
                 raise Closed
+            if not room:
+                return False
             if len(self._items) >= self._capacity:
                 self._items.popleft()
                 self.dropped += 1
             self._items.append(item)
             self._changed.notify_all()
+            return True
 
     def get(self, timeout_s: float | None = None) -> T | None:
         """Take the oldest item; None when `timeout_s` passed without one.
@@ -67,3 +72,14 @@ class Channel(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def discard(self) -> None:
+        """End the channel and forget what waits in it, counted in `dropped`."""
+        with self._changed:
+            self._closed = True
+            self.dropped += len(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._newest or self._closed or len(self._items) < self._capacity

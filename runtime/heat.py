@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipdeploy.runtime.blending import Colours, blended
+
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _ALPHA = 0.8
 _MIDDLE_GREY = 110  # what the colour bar is blended with
@@ -64,16 +66,19 @@ class Heat:
     def __init__(self) -> None:
         colour = heat_colours().astype(np.float64) * _ALPHA
         colour[0] = 0
-        self._colour = colour.round().astype(np.uint8)[:, np.newaxis]
         rest = np.full(256, 255 * (1 - _ALPHA))
         rest[0] = 255
-        self._rest = rest.astype(np.uint8)
+        self._colours = Colours(
+            rest=rest.astype(np.uint8),
+            colour=colour.round().astype(np.uint8),
+            striped=np.arange(256, dtype=np.uint8),
+        )
         self.scale = Scale(1e-3)
 
     @property
     def bar_colours(self) -> Image:
         """RGB of the codes as they look over a middle grey, shape (256, 3)."""
-        return np.asarray(self._colour[:, 0] + round(_MIDDLE_GREY * (1 - _ALPHA)), np.uint8)
+        return np.asarray(self._colours.colour + round(_MIDDLE_GREY * (1 - _ALPHA)), np.uint8)
 
     def blend(self, image: Image, radius: npt.NDArray[np.float32]) -> Image:
         """The frame in grey with its radii in colour.
@@ -85,9 +90,5 @@ class Heat:
         largest = float(radius.max(initial=0, where=np.isfinite(radius)))
         if largest > self.scale.top:
             self.scale = scale_for(largest)
-        size = (image.shape[1], image.shape[0])
-        code = cv2.resize(self.scale.codes(radius), size, interpolation=cv2.INTER_NEAREST)
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        left = cv2.multiply(grey, cv2.LUT(code, self._rest), scale=1 / 255)
-        coloured = cv2.applyColorMap(code, self._colour)
-        return np.asarray(cv2.add(cv2.cvtColor(left, cv2.COLOR_GRAY2RGB), coloured), np.uint8)
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return blended(np.asarray(grey, np.uint8), self.scale.codes(radius), self._colours)

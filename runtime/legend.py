@@ -27,6 +27,7 @@ from lipdeploy.runtime.views import View
 from lipdeploy.runtime.wording import BUDGET, GREY, HATCHED, SOLID, Wording
 
 _ALERT = (255, 176, 64)
+_BANNER = (120, 20, 24)
 _WIDEST_BAR = 30  # in lines of text
 
 
@@ -143,7 +144,7 @@ def _draw_banner(image: Image, reason: str, heading: Style, body: Style) -> None
     big = Style(round(heading.line * 1.5), bold=True)
     height = big.line + body.line + 2 * body.line
     top = (image.shape[0] - height) // 2
-    image[top : top + height] = (120, 20, 24)
+    cv2.rectangle(image, (0, top), (image.shape[1] - 1, top + height - 1), _BANNER, cv2.FILLED)
     centre = image.shape[1] // 2
     title, note = f"WITHHELD: {reason}", "nothing is claimed of this frame"
     y = top + body.line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,13 @@ class Style:
 
     def width(self, text: str) -> int:
         """Width of a text in pixels."""
-        (width, _), _ = cv2.getTextSize(plain(text), _FONT, self.scale, self.thickness)
-        return int(width)
+        return _measured(text, self)
+
+
+@functools.lru_cache(maxsize=1024)  # a stream says almost the same of every frame
+def _measured(text: str, style: Style) -> int:
+    (width, _), _ = cv2.getTextSize(plain(text), _FONT, style.scale, style.thickness)
+    return int(width)
 
 
 def styles(shorter_side: int) -> tuple[Style, Style]:
@@ -69,7 +75,8 @@ def write(
     )
 
 
-def wrapped(text: str, style: Style, width: int) -> list[str]:
+@functools.lru_cache(maxsize=64)
+def wrapped(text: str, style: Style, width: int) -> tuple[str, ...]:
     """The text in lines that fit a width in pixels; a longer word stands alone."""
     lines: list[str] = []
     for word in text.split():
@@ -78,7 +85,7 @@ def wrapped(text: str, style: Style, width: int) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(word)
-    return lines
+    return tuple(lines)
 
 
 def in_rows(widths: Sequence[int], room: int, gap: int) -> list[list[tuple[int, int]]]:

@@ -68,8 +68,14 @@ def budget_labels(
     found: RegionMap, picture: Image, rows: tuple[int, int], style: Style
 ) -> list[Label]:
     """The budget of each larger region, where the picture's `rows` have room for it."""
-    texts = {k: budget_text(region.budget) for k, region in enumerate(found.regions)}
-    return place_labels(found, texts, (picture.shape[0], picture.shape[1]), rows, style)
+    height, width = picture.shape[:2]
+    lowest = style.line * found.number.shape[0] / height  # most regions are too low for any text
+    texts = {
+        k: budget_text(region.budget)
+        for k, region in enumerate(found.regions)
+        if region.bbox[3] >= lowest
+    }
+    return place_labels(found, texts, (height, width), rows, style)
 
 
 def enlarged(image: Image) -> Image:

@@ -25,15 +25,21 @@ class Result:
     Attributes:
         frame: the picture as captured.
         state: `withheld` where nothing is claimed because of the frame, see `reason`.
-        reason: `frozen`, `black`, `stale`, `corrupt`, `not verified`, or empty.
+        reason: `frozen`, `repeated`, `partly frozen`, `black`, `uniform`, `corrupt`, `stale`,
+            `no frame`, `not verified`, or empty.
         eps: budget in l2 at the network's input, images in [0,1].
         eps_source: budget at the captured frame, None where none is claimed.
         level: guarantee level of every figure here.
         prediction: None where withheld before inference.
         regions: None where nothing is claimed.
         overlay: RGB picture for people, shape (H, W, 3); None where no sink asks for it.
-        latency_ms: from capture to the first sink.
+        latency_ms: from capture until it was handed to the sinks.
         stage_ms: time in each stage.
+        placeholder: no frame stands behind it: it says that a live source delivers none, and
+            shows the last one. Never claims anything.
+        captured_at_s: time of capture, seconds since 1970 (UTC); None where it is not known, as
+            in a recording.
+        age_ms: since capture, when it was handed to the sinks; None where frames do not age.
     """
 
     frame: Frame
@@ -47,11 +53,15 @@ class Result:
     overlay: npt.NDArray[np.uint8] | None = None
     latency_ms: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
+    placeholder: bool = False
+    captured_at_s: float | None = None
+    age_ms: float | None = None
 
     @property
     def claims(self) -> bool:
         """Whether stability is claimed of this frame at all."""
-        return self.state == "ok" and self.level != "none" and self.regions is not None
+        shown = self.state == "ok" and not self.placeholder
+        return shown and self.level != "none" and self.regions is not None
 
     @property
     def flips(self) -> int | None:
@@ -88,9 +98,12 @@ class Result:
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """The object that the `jsonl:` sink writes."""
         return {
-            "index": self.frame.index,
-            "name": self.frame.name,
-            "time_ms": round(self.frame.time_ms, 3),
+            "index": None if self.placeholder else self.frame.index,
+            "name": None if self.placeholder else self.frame.name,
+            "source": getattr(self.frame, "source_id", "") or None,
+            "time_ms": None if self.placeholder else round(self.frame.time_ms, 3),
+            "captured_at_s": _rounded(self.captured_at_s, 6),
+            "age_ms": _rounded(self.age_ms, 3),
             "state": self.state,
             "reason": self.reason or None,
             "eps": self.eps,
@@ -99,7 +112,7 @@ class Result:
             "certified_share": self.certified_share,
             "pixelwise_share": self.pixelwise_share,
             "flips": self.flips,
-            "latency_ms": round(self.latency_ms, 3),
+            "latency_ms": None if self.placeholder else round(self.latency_ms, 3),
             **self._regions_json(class_names),
         }
 
@@ -125,3 +138,7 @@ class Result:
 def _finite(budget: float) -> float | None:
     """JSON has no infinity: null where no budget suffices."""
     return budget if math.isfinite(budget) else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -44,6 +44,7 @@ auto unlocked(Compute compute) {
 
 void bind_class_iou(nb::module_& module);
 void bind_flips(nb::module_& module);
+void bind_overlay(nb::module_& module);
 void bind_regions(nb::module_& module);
 
 }  // namespace lipdeploy::bindings

@@ -5,4 +5,5 @@ NB_MODULE(_native, module) {
     lipdeploy::bindings::bind_flips(module);
     lipdeploy::bindings::bind_regions(module);
     lipdeploy::bindings::bind_class_iou(module);
+    lipdeploy::bindings::bind_overlay(module);
 }

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.errors import SourceError
+from lipdeploy.runtime.sources.options import seconds
 
-KINDS = ("freeze", "black", "drop", "corrupt", "slow", "resize", "disconnect")
-_GRAMMAR = re.compile(r"(?P<kind>[a-z]+)@(?P<start>[^-]+)(-(?P<end>.+))?")
+KINDS = ("freeze", "black", "drop", "corrupt", "slow", "resize", "disconnect", "hang")
+_GRAMMAR = re.compile(r"(?P<kind>[a-z]+)@(?P<start>[^-+]+)((?P<how>[-+])(?P<end>.+))?")
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,18 @@ class Fault:
     start_s: float
     end_s: float
 
+    @property
+    def endless(self) -> bool:
+        """Whether it lasts for the rest."""
+        return self.end_s == float("inf")
+
     def active(self, time_s: float) -> bool:
         """Whether a frame captured at this time has the fault."""
         return self.start_s <= time_s < self.end_s
 
 
 def parse_faults(text: str) -> tuple[Fault, ...]:
-    """Read `freeze@1s`, `black@500ms-2s`, or several with commas.
+    """Read `freeze@1s`, `black@500ms-2s`, `disconnect@1s+0.5s`, or several with commas.
 
     Raises:
         SourceError: an unknown kind or a time that is none.
@@ -41,24 +47,16 @@ def _parse(text: str) -> Fault:
     found = _GRAMMAR.fullmatch(text)
     if not found or found["kind"] not in KINDS:
         raise SourceError(
-            f"fault {text!r} is unknown; expected KIND@TIME or KIND@FROM-TO, "
+            f"fault {text!r} is unknown; expected KIND@TIME, KIND@FROM-TO or KIND@FROM+DURATION, "
             f"KIND one of {', '.join(KINDS)}"
         )
     start_s = seconds(found["start"])
     end_s = seconds(found["end"]) if found["end"] else float("inf")
+    if found["how"] == "+":
+        end_s += start_s
+    if end_s <= start_s:
+        raise SourceError(f"fault {text!r} ends before it begins; for example freeze@1s-2s")
     return Fault(found["kind"], start_s, end_s)
-
-
-def seconds(text: str) -> float:
-    """`4s`, `500ms` or `4` in seconds.
-
-    Raises:
-        SourceError: no number, or below 0.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|)", text)
-    if not found:
-        raise SourceError(f"time {text!r} is not understood; expected for example 4s, 500ms or 1.5")
-    return float(found[1]) * (1e-3 if found[2] == "ms" else 1.0)
 
 
 def corrupted(image: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:

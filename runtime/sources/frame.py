@@ -22,6 +22,9 @@ class Frame:
         name: file name, or the index.
         damaged: what the source knows to be wrong with the pixels; empty when nothing.
         labels: class id of each pixel where known, shape (H, W), uint8.
+        source_id: which of several sources it is from; empty where there is one.
+        capture_wall_s: time of capture in seconds since 1970 (UTC) if live, for logs: unlike
+            `captured_s` it jumps when the clock is set.
     """
 
     image: npt.NDArray[np.uint8]
@@ -31,12 +34,16 @@ class Frame:
     name: str
     damaged: str = ""
     labels: npt.NDArray[np.uint8] | None = None
+    source_id: str = ""
+    capture_wall_s: float | None = None
 
 
 class Source(Protocol):
     """An opened source; iterating captures frames until it ends.
 
-    Iterating raises `SourceLostError` where the source breaks off.
+    Iterating raises `SourceLostError` where the source breaks off. A live source also has
+    `state()`, one of several sources `states()`; `lipdeploy.runtime.sources.state.states_of` asks
+    any.
     """
 
     @property

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.errors import SourceError, SourceLostError
+from lipdeploy.core.errors import LipdeployError, SourceError, SourceLostError
 from lipdeploy.runtime.sources.decoder import quiet_opencv
 from lipdeploy.runtime.sources.frame import Frame
+from lipdeploy.runtime.sources.frame_size import size_from_header, too_large
 
 _END_OF_PNG = b"IEND"
 _START_OF_SCAN = 0xDA
@@ -31,7 +32,7 @@ class ImageFiles:
         self._paths = paths
         self._what = what
         self._closed = False
-        if len(paths) == 1 and _decoded(paths[0].read_bytes()) is None:
+        if len(paths) == 1 and _decoded(_checked(paths[0], SourceError)) is None:
             raise SourceError(f"image {paths[0]} cannot be decoded or is truncated; replace it")
 
     def describe(self) -> str:
@@ -52,7 +53,7 @@ class ImageFiles:
 
 def _decoded_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        image = _decoded(path.read_bytes())
+        image = _decoded(_checked(path, SourceLostError))
     except OSError as error:
         raise SourceLostError(
             f"image {path} cannot be read ({error.strerror}); restore it"
@@ -63,6 +64,15 @@ def _decoded_file(path: Path) -> npt.NDArray[np.uint8]:
             "remove or replace it"
         )
     return image
+
+
+def _checked(path: Path, error: type[LipdeployError]) -> bytes:
+    """The file's bytes, refused before they are decoded where the picture is too large."""
+    data = path.read_bytes()
+    size = size_from_header(data)
+    if size and (wrong := too_large(*size)):
+        raise error(f"image {path} cannot be taken: {wrong}")
+    return data
 
 
 def _decoded(data: bytes) -> npt.NDArray[np.uint8] | None:

@@ -1,133 +1,179 @@
-"""Live sources through OpenCV: a V4L2 camera, or a network stream that reconnects."""
+"""A live source: one connection after another, with a bound on how long it may be gone."""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import cv2
-
-from lipdeploy.core.errors import SourceError, SourceLostError
-from lipdeploy.runtime.sources.decoder import Decoder
+from lipdeploy.core.errors import LipdeployError, SourceError, SourceLostError
+from lipdeploy.runtime.sources.connection import Abandoned, Connect, Reading, Shot, Silent
 from lipdeploy.runtime.sources.frame import Frame
+from lipdeploy.runtime.sources.options import LiveOptions
+from lipdeploy.runtime.sources.outage import Outage
+from lipdeploy.runtime.sources.state import SourceState
 
-_TIMEOUT_MS = 5000
-_NETWORK_PARAMETERS = (
-    *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS),
-    *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS),
-)
-BACKOFF_S = (0.5, 1.0, 2.0)
+_RELEASE_S = 1.0
+_GRACE_S = 1.0  # the time-outs of OpenCV come first, and release what they hold
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """Why a connection gave no frame, in a few words, and what it said for itself."""
+
+    error: str
+    said: str = ""
 
 
 class LiveCapture:
-    """Frames as they arrive. Reconnects after each wait of `backoff_s`, then gives up.
+    """Frames as they arrive; a connection that fails or hangs is replaced.
+
+    Args:
+        name: what it is, passwords redacted.
+        connect: makes a connection; it is called and used in a thread of its own.
+        advice: what to do when it fails.
+        options: time-outs, and how often and how long to try again.
 
     Raises:
-        SourceError: the first connection failed as often.
+        SourceError: no connection within the bound.
     """
 
     live = True
     still = False
 
-    def __init__(
-        self,
-        name: str,
-        connect: Callable[[], Decoder],
-        advice: str,
-        backoff_s: Sequence[float] = (),
-    ) -> None:
+    def __init__(self, name: str, connect: Connect, advice: str, options: LiveOptions) -> None:
         self._name = name
         self._connect = connect
         self._advice = advice
-        self._backoff_s = backoff_s
-        self._closed = False
-        self._reading = threading.Lock()
-        self._decoder = self._connected()
-        if self._decoder is None:
-            raise SourceError(f"{name} cannot be opened{self._tries()}; {advice}")
-        self.fps = self._decoder.fps
+        self._options = options
+        self._closed = threading.Event()
+        self._outage = Outage(name)
+        self._frames = 0
+        self.fps = 25.0
+        self._what = ""
+        self._reading: Reading | None = None
+        if not self._try() and not self._connected():
+            raise SourceError(f"{name} {self._failure('cannot be opened')}")
 
     def describe(self) -> str:
-        """The device or the URL without its password."""
-        return f"{self._name} (live, {self.fps:g} fps)"
+        """The device or the URL without its password, and what was negotiated."""
+        what = f", {self._what}" if self._what else ""
+        return f"{self._name} (live, {self.fps:g} fps{what})"
+
+    def state(self) -> SourceState:
+        """What it is doing now; safe in any thread."""
+        return self._outage.state()
 
     def __iter__(self) -> Iterator[Frame]:
-        start_s = time.monotonic()
+        start_s: float | None = None
         index = since = 0
-        while not self._closed:
-            with self._reading:
-                image = self._decoder.read() if self._decoder else None
-            now_s = time.monotonic()
-            if image is not None:
-                yield Frame(image, index, (now_s - start_s) * 1e3, now_s, str(index))
+        while not self._closed.is_set():
+            shot = self._next_shot()
+            if isinstance(shot, Shot):
+                self._outage.over(shot.captured_s)
+                start_s = shot.captured_s if start_s is None else start_s
+                index += shot.skipped
+                yield _frame(shot, index, start_s)
                 index += 1
                 since += 1
-            elif self._played_to_the_end(since):
-                return
-            elif not self._closed:
-                self._reconnect(index)
+                self._frames += 1
+            elif self._closed.is_set() or self._finished(since):
+                break
+            else:
+                self._reconnect(shot)
                 since = 0
-
-    def _played_to_the_end(self, frames: int) -> bool:
-        """Whether this was a file behind a URL, which declares its length, and is over."""
-        declared = self._decoder.declared if self._decoder else 0
-        return 0 < declared <= frames + max(2, declared // 100)
-
-    def _reconnect(self, frames: int) -> None:
+        self._outage.end("ended")
         self._release()
-        self._decoder = self._connected(self._backoff_s) if self._backoff_s else None
-        if self._decoder is None and not self._closed:
-            raise SourceLostError(
-                f"{self._name} broke off after {frames} frames{self._tries()}; {self._advice}"
-            )
-
-    def _connected(self, waits_s: Sequence[float] | None = None) -> Decoder | None:
-        """A decoder after at most one try a wait; the first try of all waits for nothing."""
-        for wait_s in (0.0, *self._backoff_s) if waits_s is None else waits_s:
-            self._sleep(wait_s)
-            if self._closed:
-                return None
-            decoder = self._connect()
-            if decoder.opened:
-                return decoder
-            decoder.release()
-        return None
-
-    def _sleep(self, wait_s: float) -> None:
-        end_s = time.monotonic() + wait_s
-        while not self._closed and (left_s := end_s - time.monotonic()) > 0:
-            time.sleep(min(left_s, 0.05))
-
-    def _tries(self) -> str:
-        return f" in {len(self._backoff_s) + 1} tries" if self._backoff_s else ""
-
-    def _release(self) -> None:
-        if self._decoder:
-            self._decoder.release()
-            self._decoder = None
 
     def close(self) -> None:
         """End the iteration and release the device, unless a read of it is stuck."""
-        self._closed = True
-        if self._reading.acquire(timeout=1.0):
+        self._closed.set()
+        reading = self._reading
+        if reading is not None:
+            reading.abandon(_RELEASE_S)
+
+    def _next_shot(self) -> Shot | _Broken:
+        """A frame, or why there is none."""
+        before_s = time.monotonic()
+        reading = self._reading
+        try:
+            shot = None if reading is None else reading.take(self._options.read_s + _GRACE_S)
+        except (Silent, Abandoned):
+            shot = None
+        except LipdeployError as error:
+            return _Broken("failed", str(error))
+        if shot is not None:
+            return shot
+        if time.monotonic() - before_s >= self._options.read_s:
+            return _Broken(f"delivered nothing for {self._options.read_s:g} s")
+        return _Broken("broke off")
+
+    def _finished(self, since: int) -> bool:
+        return self._reading is not None and self._reading.ended(since)
+
+    def _reconnect(self, broken: _Broken) -> None:
+        self._outage.begin(broken.error, broken.said)
+        self._release()
+        if not self._connected() and not self._closed.is_set():
+            self._outage.end("lost")
+            what = f"{broken.error} after {self._frames} frames"
+            raise SourceLostError(f"{self._name} {self._failure(what)}")
+
+    def _connected(self) -> bool:
+        """Whether a connection was opened before the bound was spent or the source closed."""
+        for wait_s in self._outage.waits_s(self._options.backoff, random.Random()):
+            if self._closed.wait(wait_s):
+                return False
+            if self._try():
+                return True
+        return False
+
+    def _try(self) -> bool:
+        """One connection; where it opens, it is read from now on."""
+        self._outage.tries += 1
+        self._reading = Reading(self._connect)
+        if self._closed.is_set():  # `close` has not seen this one
             self._release()
-            self._reading.release()
+            return False
+        wait_s = _RELEASE_S
+        try:
+            opened = self._reading.opened(self._options.open_s + _GRACE_S)
+        except (Silent, Abandoned):
+            opened, wait_s = None, 0.0
+            self._outage.failed(f"it did not open within {self._options.open_s:g} s")
+        except LipdeployError as error:
+            opened = None
+            self._outage.failed(str(error))
+        if opened is None:
+            self._release(wait_s)
+            return False
+        self.fps, self._what = opened.fps, opened.what
+        self._outage.connected()
+        return True
+
+    def _failure(self, what: str) -> str:
+        said = self._outage.said
+        tries = self._options.backoff.describe(self._outage.tries)
+        # What the device itself says is better advice than the general one.
+        return f"{what}{tries}; {said or self._advice}"
+
+    def _release(self, wait_s: float = _RELEASE_S) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.abandon(wait_s)
 
 
-def open_camera(device: str | int) -> LiveCapture:
-    """A V4L2 camera by number or device path."""
-    name = f"camera {device if isinstance(device, str) else f'/dev/video{device}'}"
-    advice = "list cameras with `ls -l /dev/v4l/by-id`, and join group `video` to use them"
-    return LiveCapture(name, lambda: Decoder(device, cv2.CAP_V4L2), advice)
-
-
-def open_network(url: str, shown: str, backoff_s: Sequence[float] = BACKOFF_S) -> LiveCapture:
-    """A network stream; `shown` is the URL as messages may quote it."""
-    advice = "check the address, the password and that the stream runs"
-    return LiveCapture(
-        f"stream {shown}",
-        lambda: Decoder(url, cv2.CAP_FFMPEG, _NETWORK_PARAMETERS),
-        advice,
-        backoff_s,
+def _frame(shot: Shot, index: int, start_s: float) -> Frame:
+    time_ms = (shot.captured_s - start_s) * 1e3 if shot.time_ms is None else shot.time_ms
+    return Frame(
+        shot.image,
+        index,
+        time_ms,
+        shot.captured_s,
+        str(index),
+        shot.damaged,
+        shot.labels,
+        capture_wall_s=time.time() - (time.monotonic() - shot.captured_s),
     )

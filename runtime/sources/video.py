@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from lipdeploy.core.errors import SourceError, SourceLostError
 from lipdeploy.runtime.sources.decoder import Decoder
 from lipdeploy.runtime.sources.frame import Frame
+from lipdeploy.runtime.sources.frame_size import too_large
 
 # These containers count their frames; others declare a duration, of which audio may be the longer.
 _EXACT = frozenset({".mp4", ".m4v", ".mov", ".avi"})
@@ -21,10 +24,14 @@ class VideoFile:
 
     live = False
     still = False
+    recorded = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._decoder = Decoder(str(path.absolute()), cv2.CAP_FFMPEG)
+        if wrong := too_large(*self._decoder.size):
+            self._decoder.release()
+            raise SourceError(f"video {path} cannot be taken: {wrong}")
         self._first = self._decoder.read() if self._decoder.opened else None
         if self._first is None:
             self._decoder.release()
@@ -48,8 +55,14 @@ class VideoFile:
             time_ms = self._decoder.time_ms
             yield Frame(image, index, time_ms, time.monotonic(), str(index))
             index += 1
-            image = self._decoder.read()
+            image = self._next()
         self._check_complete(index)
+
+    def _next(self) -> npt.NDArray[np.uint8] | None:
+        try:
+            return self._decoder.read()
+        except SourceLostError as error:
+            raise SourceLostError(f"video {self._path} changes in the middle: {error}") from error
 
     def _check_complete(self, decoded: int) -> None:
         declared = self._decoder.declared

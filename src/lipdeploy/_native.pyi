@@ -21,3 +21,16 @@ def label_regions(mask: _UInt8, min_area: int, number: _Int32) -> tuple[_Int32, 
 def iou_frontier(
     truth: _UInt8, predicted: _UInt8, leave: _Float32, join: _Float32, class_id: int, eps: float
 ) -> tuple[int, int, _Int64]: ...
+def tint(
+    frame: _UInt8,
+    code: _UInt8,
+    inside: _UInt8,
+    rows: _Int32,
+    columns: _Int32,
+    stripes: tuple[int, int],
+    colours: tuple[_UInt8, _UInt8, _UInt8, int],
+    out: _UInt8,
+) -> None: ...
+def deepest_box(
+    number: _Int32, region: int, window: tuple[int, int, int, int], box: tuple[int, int]
+) -> tuple[int, int] | None: ...

@@ -41,7 +41,7 @@ def test_without_fault_nothing_is_withheld() -> None:
 
 
 def test_freeze() -> None:
-    assert reasons("&fault=freeze@500ms") == [""] * 6 + ["frozen"] * 4
+    assert reasons("&fault=freeze@500ms") == [""] * 5 + ["frozen"] * 5
 
 
 def test_black() -> None:
@@ -75,10 +75,10 @@ def test_disconnect() -> None:
 
 
 def test_slow_is_late_when_live() -> None:
-    source = open_source("test://scene?duration=300ms&size=64x48&fps=10&fault=slow@0.2s&live=1")
-    ages = [time.monotonic() - frame.captured_s for frame in source]
-    assert len(ages) == 3
-    assert max(ages[:2]) < 0.5 < ages[2]
+    source = open_source("test://scene?duration=2s&size=64x48&fps=10&fault=slow@0.2s&live=1")
+    slow = [time.monotonic() - f.captured_s for f in source if f.time_ms >= 200]
+    assert slow
+    assert min(slow) >= 1.0  # beyond any reasonable staleness budget
 
 
 def test_two_faults() -> None:
@@ -89,7 +89,7 @@ def test_two_faults() -> None:
         "black",
         "",
         "",
-        "",
+        "frozen",
         "frozen",
         "frozen",
         "frozen",

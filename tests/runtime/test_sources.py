@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import pytest
 
 from lipdeploy.core.errors import SourceError, SourceLostError
 from lipdeploy.runtime.sources import Frame, open_source, redacted
-from lipdeploy.runtime.sources.live import LiveCapture, open_network
+from lipdeploy.runtime.sources.backoff import Backoff
+from lipdeploy.runtime.sources.connection import Shot
+from lipdeploy.runtime.sources.live import LiveCapture
+from lipdeploy.runtime.sources.options import LiveOptions
 
 MakeVideo = Callable[..., Path]
 
@@ -205,7 +209,7 @@ def test_addresses_without_passwords_stay() -> None:
 
 def test_network_error_hides_the_password(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SourceError) as caught:
-        open_network("rtsp://u:s3cret@127.0.0.1:1/x", "rtsp://u:***@127.0.0.1:1/x", (0.01,))
+        open_source("rtsp://u:s3cret@127.0.0.1:1/x?reconnect=1&token=s3cret")
     assert "s3cret" not in str(caught.value)
     assert "in 2 tries" in str(caught.value)
     out, err = capfd.readouterr()
@@ -218,32 +222,39 @@ class FakeDecoder:
     def __init__(self, frames: int) -> None:
         self.opened = frames >= 0
         self.fps = 25.0
-        self.declared = 0
+        self.what = ""
         self.left = frames
         self.released = False
 
-    def read(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
+    def shot(self) -> Shot | None:
         self.left -= 1
-        return np.zeros((4, 4, 3), np.uint8) if self.left >= 0 else None
+        image = np.zeros((4, 4, 3), np.uint8)
+        return Shot(image, time.monotonic()) if self.left >= 0 else None
+
+    def ended(self, frames: int) -> bool:
+        return False
 
     def release(self) -> None:
         self.released = True
 
 
-def capture(plan: list[int], backoff_s: tuple[float, ...]) -> tuple[LiveCapture, list[FakeDecoder]]:
+def capture(
+    plan: list[int], tries: int, first_s: float = 1e-3
+) -> tuple[LiveCapture, list[FakeDecoder]]:
     made: list[FakeDecoder] = []
 
     def connect() -> FakeDecoder:
         made.append(FakeDecoder(plan[len(made)] if len(made) < len(plan) else -1))
         return made[-1]
 
-    return LiveCapture("stream x", connect, "check it", backoff_s), made  # type: ignore[arg-type]
+    options = LiveOptions(Backoff(tries, first_s=first_s))
+    return LiveCapture("stream x", connect, "check it", options), made
 
 
 def test_network_reconnects_with_a_bound_and_goes_on_counting() -> None:
-    source, made = capture([-1, 3, -1, 2], (0.001, 0.001))
+    source, made = capture([-1, 3, -1, 2], 2)
     frames: list[Frame] = []
-    with pytest.raises(SourceLostError, match="broke off after 5 frames in 3 tries; check it"):
+    with pytest.raises(SourceLostError, match="broke off after 5 frames in 2 tries; check it"):
         frames.extend(source)
     assert [f.index for f in frames] == [0, 1, 2, 3, 4]
     assert all(decoder.released for decoder in made)
@@ -267,14 +278,14 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def test_camera_does_not_reconnect() -> None:
-    source, made = capture([2], ())
+    source, made = capture([2], 0)
     with pytest.raises(SourceLostError, match="broke off after 2 frames; check it"):
         list(source)
     assert len(made) == 1
 
 
 def test_close_ends_a_reconnect() -> None:
-    source, _ = capture([1], (60.0,))
+    source, _ = capture([1], 1, 60.0)
     thread = threading.Thread(target=lambda: list(source))
     thread.start()
     source.close()

@@ -36,6 +36,8 @@ COMMANDS = {
     "stream": Entry("lipdeploy.cli.stream", "Segment a video source and show what is stable."),
     "bench": Entry("lipdeploy.cli.bench", "Measure the stages of a model on this device."),
     "inspect": Entry("lipdeploy.cli.inspect", "Print what is inside an ONNX file."),
+    "cameras": Entry("lipdeploy.cli.cameras", "List cameras, what they deliver and what is wrong."),
+    "doctor": Entry("lipdeploy.cli.doctor", "Say what this machine can run, and how to fix it."),
 }
 
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from types import FrameType
 
 import click
 
+from lipdeploy.cli.stream_run import StreamJob, run_job
 from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.figures import percent_at_least
 from lipdeploy.runtime.report import StreamReport
-from lipdeploy.runtime.session import check_level, open_session
-from lipdeploy.runtime.sinks import open_sinks
-from lipdeploy.runtime.sources import open_source
-from lipdeploy.runtime.stream import Stream, StreamOptions, check_options
+from lipdeploy.runtime.stream import OnSinkError, StreamOptions, check_options
 from lipdeploy.runtime.views import VIEWS, checked_view
 
 BUNDLED_MODEL = "scene_s.onnx"
@@ -33,13 +27,22 @@ Examples:
   lipdeploy stream --source 'test://scene?duration=4s&fault=freeze@1s'
 
 \b
-Sources: 0, /dev/video0, a video, image or folder, 'glob/*.jpg', rtsp://, http://, test://scene
-Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, null
+Sources: 0, /dev/video0, /dev/v4l/by-id/..., csi://0, gst://..., a video, image or folder,
+  'glob/*.jpg', list.txt, rtsp://, http://, test://scene
+Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:f.jsonl[?rotate=100MB],
+  mcap:f.mcap, http://127.0.0.1:8080 (a live page), prometheus://127.0.0.1:9108, display://, null;
+  {time} in a name is the start in UTC
 """
 
 
 @click.command("stream", epilog=EPILOG, short_help="Stream video through a model.")
-@click.option("--source", required=True, help="Camera, video, images, URL or test://scene.")
+@click.option(
+    "--source",
+    "sources",
+    required=True,
+    multiple=True,
+    help="Camera, video, images, URL or test://scene; repeatable.",
+)
 @click.option(
     "--eps",
     type=float,
@@ -103,13 +106,25 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, n
     type=float,
     default=0.5,
     show_default=True,
-    help="Oldest acceptable live frame, in seconds.",
+    help="Oldest acceptable live frame, in seconds; judged again when it is shown.",
+)
+@click.option(
+    "--allow-still",
+    is_flag=True,
+    help="A live picture may repeat (a test picture); else a repeat counts as frozen.",
+)
+@click.option(
+    "--on-sink-error",
+    type=click.Choice(["stop", "continue"]),
+    default="stop",
+    show_default=True,
+    help="Whether a sink that fails or hangs ends the run.",
 )
 @UNVERIFIED
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
-    source: str,
+    sources: tuple[str, ...],
     eps: float,
     model: Path | None,
     sinks: tuple[str, ...],
@@ -122,13 +137,18 @@ def command(
     engine: str,
     threads: int,
     max_staleness: float,
+    allow_still: bool,
+    on_sink_error: OnSinkError,
     unverified: bool,
     trust: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Segment a video source and show which regions no perturbation within eps can change.
 
-    The first Ctrl-C finishes the frames under way, closes the recording and prints the summary.
+    Of a live frame that is frozen, black, damaged or too old nothing is claimed: it is WITHHELD.
+
+    The first Ctrl-C finishes the frames under way, closes the recordings and prints the summary;
+    a second one ends at once.
     """
     options = StreamOptions(
         eps=eps,
@@ -137,12 +157,16 @@ def command(
         max_staleness_s=max_staleness,
         unverified=unverified,
         show=checked_view(show),
+        allow_still=allow_still,
+        on_sink_error=on_sink_error,
     )
     check_options(options)
     folder = project / name if save and not sinks else None
     if folder is not None:
         sinks = (str(folder / "overlay.mp4"), f"jsonl:{folder / 'frames.jsonl'}")
-    report = run_stream(model, source, sinks or ("null",), options, engine, threads, as_json, trust)
+    report = run_stream(
+        model, sources, sinks or ("null",), options, engine, threads, as_json, trust
+    )
     if folder is not None:
         write_summary(report, folder)
 
@@ -155,7 +179,7 @@ def write_summary(report: StreamReport, folder: Path) -> None:
 
 def run_stream(
     model: Path | None,
-    source: str,
+    source: str | tuple[str, ...],
     sinks: tuple[str, ...],
     options: StreamOptions,
     engine: str = "onnxruntime",
@@ -163,24 +187,10 @@ def run_stream(
     as_json: bool = False,
     trust: Sequence[Path] = (),
 ) -> StreamReport:
-    """Open everything, stream to the end or Ctrl-C; print the summary, also after a failure."""
-    check_not_overwritten(source, sinks)
-    with contextlib.ExitStack() as stack:
-        session = stack.enter_context(
-            open_session(model or bundled(BUNDLED_MODEL), engine, threads)
-        )
-        check_level(session, options.unverified, trust)
-        opened = open_source(source)
-        stack.callback(opened.close)
-        click.echo(f"Source: {opened.describe()}", err=as_json)
-        outputs = open_sinks(sinks, opened.fps, session.manifest.class_names)
-        stream = Stream(session, opened, outputs, options)
-        stack.enter_context(stopped_by_signals(stream))
-        try:
-            return stream.run()
-        finally:
-            report = stream.report
-            click.echo(json.dumps(report.to_json()) if as_json else summary(report))
+    """Stream to the end or Ctrl-C, with the bundled model if none is named; print the summary."""
+    sources = (source,) if isinstance(source, str) else source
+    path = model or bundled(BUNDLED_MODEL)
+    return run_job(StreamJob(path, sources, sinks, options, engine, threads, as_json, trust))
 
 
 def bundled(name: str) -> Path:
@@ -195,92 +205,3 @@ def bundled(name: str) -> Path:
             f"the bundled file {name} is missing from {path.parent}; install lipdeploy again"
         )
     return path
-
-
-def check_not_overwritten(source: str, sinks: tuple[str, ...]) -> None:
-    """Refuse to record over the source.
-
-    Raises:
-        InputError: a sink is the source's own file, or its folder of images.
-    """
-    origin = Path(source).expanduser()
-    if not origin.exists():
-        return
-    for sink in sinks:
-        target = Path(sink.removeprefix("jsonl:")).expanduser()
-        into_folder = "%" in target.name and target.parent.resolve() == origin.resolve()
-        if into_folder or target.resolve() == origin.resolve():
-            raise InputError(f"sink {sink} would overwrite the source {source}; name another")
-
-
-@contextlib.contextmanager
-def stopped_by_signals(stream: Stream) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the stream in order, the second aborts it."""
-    asked = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        stream.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def summary(report: StreamReport) -> str:
-    """The report for people, line by line."""
-    stages = ", ".join(f"{ms:.1f} ms {name}" for name, ms in report.stage_ms.items())
-    withheld = ", ".join(f"{count} {reason}" for reason, count in report.withheld.items())
-    counts = (
-        f"Frames: {report.frames_in} in, {report.shown} shown, {report.dropped} dropped, "
-        f"{report.stale} stale, {sum(report.withheld.values())} withheld"
-    )
-    latency = ", ".join(f"{name} {ms:.1f}" for name, ms in report.latency_ms.items())
-    lines = [
-        f"Speed: {stages} per frame at shape {report.model_shape}",
-        counts + (f" ({withheld})" if withheld else "") + _missing(report),
-        f"Latency: {latency} ms from capture to sink; {report.fps:.1f} frames a second; "
-        f"{report.certification_time_share:.0%} of the time in certification",
-        _share(report),
-        *_engine_note(report),
-    ]
-    saved = f"Results saved to {', '.join(report.saved)}" if report.saved else "Nothing was saved"
-    return "\n".join([*lines, saved])
-
-
-def _engine_note(report: StreamReport) -> list[str]:
-    """Rounding is a property of the engine: say so where another one was measured."""
-    if report.level != "statistical" or report.measured_on == report.engine:
-        return []
-    measured = report.measured_on or "an unknown engine"
-    return [
-        f"Note: rounding was measured on {measured}, this is {report.engine}; "
-        "export on this device to measure it here"
-    ]
-
-
-def _missing(report: StreamReport) -> str:
-    return f", {report.missing} missing at the source" if report.missing else ""
-
-
-def _share(report: StreamReport) -> str:
-    if report.certified_share is None:
-        return f"No stability is claimed (level {report.level})"
-    source = (
-        f"eps {report.eps_source!r} at the source"
-        if report.eps_source is not None
-        else f"none at the source: {report.eps_source_reason}"
-    )
-    collective = percent_at_least(report.certified_share)
-    pixelwise = percent_at_least(report.pixelwise_share or 0.0)
-    return (
-        f"Certified-stable share ({report.level}): {collective}% collective, "
-        f"{pixelwise}% pixelwise, at eps {report.eps!r} "
-        f"(l2, network input; {source})"
-    )
