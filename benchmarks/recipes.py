@@ -215,12 +215,15 @@ def main() -> int:
     parser.add_argument("--plan", choices=("small", "gpu"), default="small")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--finished", action="store_true", help="only the table of what there is")
     parser.add_argument("--project", type=Path, default=Path("runs/recipes"))
     options = parser.parse_args()
     project = options.project
     project.mkdir(parents=True, exist_ok=True)
     plan = small_plan() if options.plan == "small" else gpu_plan()
     runs = [run for run in plan if options.only in run.folder]
+    if options.finished:
+        runs = [run for run in runs if (project / f"{run.folder}.done").is_file()]
     device = ["--device", "cuda"] if torch.cuda.is_available() else ["--threads", "1"]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda run: trained(run, project, device), runs))
