@@ -1,10 +1,11 @@
-"""What a bound costs and how tight it is: single layers, and a network as large as size M2.
+"""What a bound costs and how tight it is: single layers, and our networks of every size.
 
 Prints, for each layer, the guaranteed bound over the largest norm of the symbol that was found (an
-estimate from below, no proof), and the time of the bound; then the same for a stand-in network of
-49 convolutions with up to 512 channels. The kernels are orthogonal like trained ones, float32.
+estimate from below, no proof), and the time of the bound; then the bound of the exported graph of
+each network, with random orthogonal weights, and its time.
 
-    python benchmarks/verify.py [--channels 32 128 512] [--no-arbitrary] [--json FILE]
+    python benchmarks/verify.py [--channels 32 128 512] [--no-arbitrary] [--sizes S M1 M2 L]
+        [--variants split paper] [--side 512] [--json FILE]
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import torch
 
 from lipdeploy.core.operator_norm import convolution_norm_bound, convolution_norm_estimate
+from lipdeploy.export.fold import folded
+from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
-
-# Channels, blocks, stride and dilation of each stage.
-STAGES = ((64, 4, 2, 1), (128, 4, 2, 1), (256, 6, 2, 1), (512, 4, 1, 2), (512, 3, 1, 4))
+from lipdeploy.training.network import SIZES, VARIANTS, NetworkConfig, build_network
+from lipdeploy.training.network.config import Variant
 
 
 def orthogonal_kernel(
@@ -59,72 +60,6 @@ def _cut(mixing: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.tensordot(kernel, mixing, axes=(1, 0)).transpose(0, 3, 1, 2)
 
 
-class Stand:
-    """The graph of the stand-in network under construction."""
-
-    def __init__(self) -> None:
-        self.rng = np.random.default_rng(0)
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def node(self, op: str, *inputs: str, outputs: int = 1, **found: Any) -> list[str]:
-        """Append a node; returns the names of its outputs."""
-        names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(op, list(inputs), names, **found))
-        return names
-
-    def conv(
-        self, x: str, out: int, inside: int, taps: int = 3, stride: int = 1, dilation: int = 1
-    ) -> str:
-        """An orthogonal convolution with zero padding."""
-        name = f"layer{len(self.constants)}.weight"
-        kernel = orthogonal_kernel(self.rng, out, inside, taps, stride)
-        if inside == 3:
-            kernel = (kernel / 255).astype(np.float32)
-        self.constants.append(numpy_helper.from_array(kernel, name))
-        pad = dilation * (taps // 2)
-        return self.node(
-            "Conv", x, name, pads=[pad] * 4, strides=[stride] * 2, dilations=[dilation] * 2
-        )[0]
-
-    def sort(self, a: str, b: str) -> tuple[str, str]:
-        """MaxMin of two halves."""
-        return self.node("Max", a, b)[0], self.node("Min", a, b)[0]
-
-    def halves(self, x: str) -> tuple[str, str]:
-        """MaxMin of the halves of the channels."""
-        a, b = self.node("Split", x, outputs=2, axis=1, num_outputs=2)
-        return self.sort(a, b)
-
-    def block(self, a: str, b: str, half: int, dilation: int) -> tuple[str, str]:
-        """(a, b) to MaxMin(second(MaxMin(first(b))), a), as in `training.network.blocks`."""
-        inner = self.node("Concat", *self.halves(self.conv(b, half, half, 3, 1, dilation)), axis=1)
-        return self.sort(self.conv(inner[0], half, half, 3, 1, dilation), a)
-
-
-def stand_in(side: int, classes: int = 7) -> onnx.ModelProto:
-    """49 convolutions on residual halves, a pointwise fusion and a pixel-shuffle head."""
-    net = Stand()
-    x = net.node("Cast", "image", to=TensorProto.FLOAT)[0]
-    x, inside = net.node("Transpose", x, perm=[0, 3, 1, 2])[0], 3
-    for channels, blocks, stride, dilation in STAGES:
-        a, b = net.halves(net.conv(x, channels, inside, 3, stride))
-        for _ in range(blocks):
-            a, b = net.block(a, b, channels // 2, dilation)
-        x, inside = net.node("Concat", a, b, axis=1)[0], channels
-    x = net.conv(x, 512, 512, 3, 1, 2)
-    x = net.conv(x, classes * 64, 512, 1)
-    net.nodes.append(helper.make_node("DepthToSpace", [x], ["logits"], blocksize=8, mode="CRD"))
-    graph = helper.make_graph(
-        net.nodes,
-        "stand-in",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, side, side, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, classes, side, side])],
-        net.constants,
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-
-
 def layer(kind: str, kernel: np.ndarray, stride: int = 1) -> dict[str, Any]:
     """Bound, estimate and time of one layer."""
     start = time.perf_counter()
@@ -152,28 +87,38 @@ def layers(channels: list[int], *, arbitrary: bool) -> list[dict[str, Any]]:
     return found
 
 
-def network(side: int) -> dict[str, Any]:
-    """Bound and time of the stand-in network."""
-    model = stand_in(side)
-    count = sum(node.op_type == "Conv" for node in model.graph.node)
+def network(size: str, variant: Variant, side: int) -> dict[str, Any]:
+    """Bound and time of a whole graph."""
+    torch.manual_seed(0)
+    config = NetworkConfig(7, size=size, variant=variant)
+    model = trunk_model(folded(build_network(config).eval()), side, side)
+    count = sum(node.op_type in ("Conv", "ConvTranspose") for node in model.graph.node)
     start = time.perf_counter()
     lipschitz = graph_bound(Graph(model)).lipschitz
     seconds = time.perf_counter() - start
-    print(f"stand-in, {count} convolutions, {side} x {side}: L <= {lipschitz:.6f}  {seconds:.1f} s")
-    return {"convolutions": count, "side": side, "lipschitz": lipschitz, "seconds": seconds}
+    print(
+        f"{size:2} {variant:6} {count:3} convolutions, {side} x {side}: "
+        f"L <= {lipschitz:.6f}  {seconds:.1f} s",
+        flush=True,
+    )
+    return {"size": size, "variant": variant, "lipschitz": lipschitz, "seconds": seconds}
 
 
 def main() -> None:
     """Print the table, and write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--channels", type=int, nargs="+", default=[32, 128, 512])
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--variants", nargs="+", default=["split"], choices=VARIANTS)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--no-arbitrary", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = {
         "layers": layers(args.channels, arbitrary=not args.no_arbitrary),
-        "network": network(args.side),
+        "networks": [
+            network(size, variant, args.side) for size in args.sizes for variant in args.variants
+        ],
     }
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
