@@ -94,6 +94,7 @@ def evaluate(
 
     Raises:
         ValueError: there are no examples.
+        InputError: no pixel is labelled.
     """
     if not len(examples):
         raise ValueError("no examples to evaluate")
@@ -107,6 +108,8 @@ def evaluate(
             if (truth != IGNORE).any():
                 robust.append(_robustness(scores, truth, lipschitz))
     network.train(was_training)
+    if not robust:
+        raise InputError("no pixel of the validation split is labelled; check its masks and ignore")
     *crpa, stability = np.mean(robust, 0).tolist()
     accuracy = float(np.trace(confusion) / max(1, confusion.sum()))
     return Metrics(accuracy, mean_iou(confusion), dict(zip(EPS, crpa, strict=True)), stability)

@@ -188,6 +188,8 @@ class Trainer:
 
     def _finish_epoch(self, epoch: int) -> None:
         """Evaluate and write on rank 0; the others only learn whether it was any better."""
+        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            raise LipdeployError(f"the weights are not finite at step {self.step}; lower --lr")
         loss, self.loss_sum = self.loss_sum / self.per_epoch, 0.0
         usage = self._usage()
         if self.rank == 0:
@@ -234,6 +236,7 @@ class Trainer:
     def _progress(self, usage: Usage) -> dict[str, Any]:
         return {
             "step": self.step,
+            "examples": len(self.train_set),
             "best": self.best,
             "stale": self.stale,
             "loss_sum": self.loss_sum,
@@ -272,6 +275,16 @@ class Trainer:
         if changed:
             listed = ", ".join(f"{k} {theirs.get(k)} -> {mine[k]}" for k in changed)
             raise InputError(f"cannot resume with other settings: {listed}; use a new --name")
+        if last.class_names != self.dataset.class_names:
+            raise InputError(
+                f"cannot resume: the run had classes {', '.join(last.class_names)}, the data set "
+                f"has {', '.join(self.dataset.class_names)}; use a new --name"
+            )
+        if int(last.progress.get("examples", len(self.train_set))) != len(self.train_set):
+            raise InputError(
+                f"cannot resume: the run had {last.progress['examples']} training images, the data "
+                f"set has {len(self.train_set)}; use a new --name"
+            )
         self.network.load_state_dict(last.network.state_dict())
         self._restore(last.progress)
         self.metrics = Metrics.from_record(last.metrics) if last.metrics else None

@@ -10,6 +10,8 @@ from typing import Any
 
 from lipdeploy.core.errors import InputError
 
+MOST_CLASSES = 255  # ids are bytes, and 255 is the ignored one
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -71,7 +73,8 @@ class Fields:
         """`names`: a list, or a mapping from ids 0..K-1; as many as `default` has, if any.
 
         Raises:
-            InputError: fewer than two classes, ids with gaps, or another number of them.
+            InputError: fewer than two classes or more than 255, ids with gaps, or another number
+                than the layout's.
         """
         names = self.values.get("names", list(default))
         table = dict(enumerate(names)) if isinstance(names, list) else names
@@ -79,6 +82,10 @@ class Fields:
             raise InputError(
                 f"{self.source}: names must be two or more classes with ids 0, 1, 2, ...; "
                 f"got {names}"
+            )
+        if len(table) > MOST_CLASSES:
+            raise InputError(
+                f"{self.source}: names has {len(table)} classes; expected at most {MOST_CLASSES}"
             )
         if default and len(table) != len(default):
             raise InputError(

@@ -328,3 +328,11 @@ def test_the_sample_files_read_the_real_data(
     dataset = load_dataset(SAMPLES / f"{name}.yaml")
     for split in ("train", "val"):
         read_pair(dataset.pairs(split)[0], len(dataset.class_names), 32, 32)
+
+
+def test_more_classes_than_a_byte_tells_apart_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "data.yaml"
+    names = ", ".join(f"c{k}" for k in range(256))
+    source.write_text(f"path: .\ntrain: a\nval: a\nmasks_dir: m\nnames: [{names}]\n")
+    with pytest.raises(InputError, match="names has 256 classes; expected at most 255"):
+        load_dataset(source)

@@ -195,3 +195,10 @@ def test_unit_compiles_without_graph_breaks() -> None:
 def test_kernels_that_cannot_be_orthogonal_are_refused(kernel: int, stride: int) -> None:
     with pytest.raises(ValueError, match="expected an odd kernel >= stride"):
         OrthogonalConv2d(4, 4, kernel, stride)
+
+
+@pytest.mark.parametrize("kind", [OrthogonalConv2d, AolConv2d])
+def test_a_stride_together_with_a_dilation_is_refused(kind: type[OrthogonalConv2d]) -> None:
+    """All taps of a 3x3 kernel would fall on one of the grids that the proof keeps apart."""
+    with pytest.raises(ValueError, match="stride 2 with dilation 2"):
+        kind(8, 16, 3, stride=2, dilation=2)

@@ -15,7 +15,7 @@ import torch
 
 from lipdeploy.cli import main
 from lipdeploy.core.dataset import load_dataset
-from lipdeploy.core.errors import InputError
+from lipdeploy.core.errors import InputError, LipdeployError
 from lipdeploy.training.checkpoint import load_checkpoint
 from lipdeploy.training.data import Augmentation, Examples
 from lipdeploy.training.evaluation import evaluate
@@ -278,3 +278,40 @@ def test_examples_refuse_a_mask_of_another_size(data: Path, tmp_path: Path) -> N
     cv2.imwrite(str(tmp_path / "masks/train/0.png"), np.zeros((8, 8), np.uint8))
     with pytest.raises(InputError, match="8x8, its image 32x32"):
         Examples.load(load_dataset(data).pairs("train"), 2, 32, 32)
+
+
+def test_resume_on_another_data_set_is_refused(data: Path, tmp_path: Path) -> None:
+    first = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    run(first, 2)
+    last = load_checkpoint(tmp_path / "a/last.pt")
+    text = data.read_text()
+    data.write_text(text.replace("[ground, square]", "[square, ground]"))
+    renamed = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    with pytest.raises(InputError, match="the run had classes ground, square"):
+        renamed.resume(last)
+    data.write_text(text)
+    (tmp_path / "images/train/0.png").unlink()
+    smaller = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    with pytest.raises(InputError, match="the run had 12 training images, the data set has 11"):
+        smaller.resume(last)
+
+
+def test_a_validation_split_without_labels_is_refused(data: Path, tmp_path: Path) -> None:
+    for mask in (tmp_path / "masks/val").iterdir():
+        cv2.imwrite(str(mask), np.full((32, 32), 255, np.uint8))
+    trainer = Trainer(toy_settings(data, tmp_path / "a"), load_dataset(data))
+    with pytest.raises(InputError, match="no pixel of the validation split is labelled"):
+        run(trainer)
+
+
+def test_weights_that_are_no_numbers_do_not_replace_the_checkpoint(
+    data: Path, tmp_path: Path
+) -> None:
+    trainer = Trainer(toy_settings(data, tmp_path / "a", ema=0.0), load_dataset(data))
+    run(trainer, 3)
+    before = (tmp_path / "a/last.pt").read_bytes()
+    with torch.no_grad():
+        next(trainer.network.parameters()).fill_(torch.nan)
+    with pytest.raises(LipdeployError, match="lower --lr"):
+        trainer._finish_epoch(1)
+    assert (tmp_path / "a/last.pt").read_bytes() == before

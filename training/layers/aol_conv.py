@@ -22,7 +22,7 @@ class AolConv2d(ParametrisedConv):
         channels_out: output channels.
         kernel: odd kernel size.
         stride: step s.
-        dilation: spacing of the taps; it does not change the norm.
+        dilation: spacing of the taps; with stride 1 it does not change the norm.
 
     Shape: (N, channels_in, H, W) to (N, channels_out, ceil(H / s), ceil(W / s)).
 
@@ -40,7 +40,7 @@ class AolConv2d(ParametrisedConv):
         super().__init__()
         start = OrthogonalConv2d(channels_in, channels_out, kernel, stride, dilation)
         self.kernel, self.stride, self.dilation = kernel, stride, dilation
-        # from an orthogonal kernel, which the rescaling leaves as it is
+        # from an orthogonal kernel, which the rescaling leaves as it is if outputs are not fewer
         self.free = nn.Parameter(start.weight().detach().clone())
 
     def weight(self) -> Tensor:

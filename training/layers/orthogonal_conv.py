@@ -23,7 +23,7 @@ class OrthogonalConv2d(ParametrisedConv):
         kernel: kernel size k, odd for stride 1; k >= stride.
         stride: step s; the kernel is an orthogonal one of size k - s + 1 followed by an
             s x s orthogonal reduction.
-        dilation: spacing of the taps; it does not change the norm.
+        dilation: spacing of the taps; with stride 1 it does not change the norm.
 
     Shape: (N, channels_in, H, W) to (N, channels_out, ceil(H / s), ceil(W / s)).
 
@@ -43,6 +43,8 @@ class OrthogonalConv2d(ParametrisedConv):
             raise ValueError(
                 f"kernel {kernel} with stride {stride}; expected an odd kernel >= stride"
             )
+        if stride > 1 and dilation > 1:  # taps would meet that the proof keeps apart
+            raise ValueError(f"stride {stride} with dilation {dilation}; expected one of them 1")
         self.channels_in, self.channels_out = channels_in, channels_out
         self.kernel, self.stride, self.dilation = kernel, stride, dilation
         self.mixing = nn.Parameter(torch.empty(channels_out, channels_in * stride**2))
