@@ -111,7 +111,7 @@ def test_roi_that_cannot_be_used(
 
 def test_roi_that_vanishes_at_the_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mask = np.zeros((SIDE * 10, SIDE * 10), np.uint8)
-    mask[5, 5] = 255
+    mask[3, 3] = 255  # at no centre of the network's pixels
     cv2.imwrite(str(folder / "roi.png"), mask)
     assert certify(folder, "r", "--roi", str(folder / "roi.png")) == 2
     assert "is 0 everywhere at the network's size 16x16" in capsys.readouterr().err

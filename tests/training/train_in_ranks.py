@@ -17,8 +17,8 @@ from lipdeploy.training.loop import Trainer
 from tests.training.toy_data import toy_settings
 
 CASES: dict[str, dict[str, object]] = {
-    "even": {"batch": 4},
-    "uneven": {"batch": 5, "accumulate": 2, "clip": 0.1, "weight_decay": 0.1},
+    "even": {"batch": 4, "ema": 0.0},
+    "uneven": {"batch": 5, "ema": 0.0, "accumulate": 2, "clip": 0.1, "weight_decay": 0.1},
 }
 
 
