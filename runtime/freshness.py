@@ -94,7 +94,7 @@ class Freshness:
         return "stale" if self._live and not fresh else ""
 
     def _repeat(self, frame: Frame) -> str:
-        source = getattr(frame, "source_id", "")
+        source = frame.source_id
         past = self._pasts.setdefault(source, _Past())
         if self._recorded:
             still_ms = past.stood_still_ms(frame.image, frame.time_ms)

@@ -92,4 +92,4 @@ class Presence:
 
 
 def _source(frame: Frame) -> str:
-    return str(getattr(frame, "source_id", ""))
+    return frame.source_id

@@ -100,7 +100,7 @@ class Result:
         return {
             "index": None if self.placeholder else self.frame.index,
             "name": None if self.placeholder else self.frame.name,
-            "source": getattr(self.frame, "source_id", "") or None,
+            "source": self.frame.source_id or None,
             "time_ms": None if self.placeholder else round(self.frame.time_ms, 3),
             "captured_at_s": _rounded(self.captured_at_s, 6),
             "age_ms": _rounded(self.age_ms, 3),

@@ -257,7 +257,7 @@ class Stream:
     def _show(self, result: Result) -> None:
         now_s = time.monotonic()
         result.latency_ms = (now_s - result.frame.captured_s) * 1e3
-        result.captured_at_s = getattr(result.frame, "capture_wall_s", None)
+        result.captured_at_s = result.frame.capture_wall_s
         if self._source.live:
             result.age_ms = result.latency_ms
             if result.captured_at_s is None:

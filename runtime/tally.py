@@ -38,7 +38,7 @@ class Tally:
 
     def captured(self, frame: Frame) -> None:
         """Count a frame that the source delivered: gaps of its index are frames it lost."""
-        source = str(getattr(frame, "source_id", ""))
+        source = frame.source_id
         with self._lock:
             self.frames_in += 1
             self.missing += max(0, frame.index - self._next_index.get(source, 0))

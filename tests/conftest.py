@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,3 +17,9 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real data not present: ../shared/data is not beside this repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The module that builds the tiny model, for rooms other than its own."""
+    return importlib.import_module("tests.runtime.conftest")

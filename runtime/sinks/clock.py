@@ -34,7 +34,7 @@ class FrameClock:
         """Nanoseconds since 1970 where live; since the file began where not."""
         if not self._live:
             return round(frame.index / self._fps * 1e9)
-        wall_s: float | None = getattr(frame, "capture_wall_s", None)
+        wall_s = frame.capture_wall_s
         if wall_s is None:
             wall_s = self._wall_offset_s + frame.captured_s
         return round(wall_s * 1e9)

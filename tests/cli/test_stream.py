@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import os
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,22 +18,8 @@ import pytest
 
 from lipdeploy.cli import main
 
-TINY = Path(__file__).resolve().parents[1] / "runtime" / "conftest.py"
 SCENE = "test://scene?seed=3&duration=1s&size=64x48&fps=20"
 STREAM = [sys.executable, "-m", "lipdeploy", "stream"]
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Iterator[ModuleType]:
-    """The module that builds the tiny model."""
-    spec = importlib.util.spec_from_file_location("tiny_for_stream", TINY)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.fixture

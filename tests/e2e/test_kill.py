@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import multiprocessing
 import random
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from types import ModuleType
 
 import av
 import cv2
@@ -22,25 +19,11 @@ from mcap.reader import NonSeekingReader
 
 from lipdeploy.cli import main
 
-TINY = Path(__file__).resolve().parents[1] / "runtime" / "conftest.py"
 # Frozen from the second frame on: drawing the scene costs more than all that is tested here.
 SOURCE = "test://scene?seed=3&duration=100s&size=64x48&fps=10&live=1&fault=freeze@0s"
 KILLS = 20
 AT_ONCE = 2
 JITTER_S = 0.2  # a late live frame is stamped up to two frame times after its nominal time
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = importlib.util.spec_from_file_location("tiny_for_kill", TINY)
-    assert spec is not None
-    assert spec.loader is not None
-    tiny: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = tiny
-    spec.loader.exec_module(tiny)
-    path: Path = tiny.save_tiny(tmp_path_factory.mktemp("model") / "t.onnx", tiny.tiny_manifest())
-    del sys.modules[spec.name]
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +103,13 @@ def missing_s(recorded: list[float], played: list[float]) -> float:
 
 @pytest.mark.slow
 def test_every_file_plays_up_to_the_last_second(
-    server: ForkServerContext, model: Path, tmp_path: Path
+    server: ForkServerContext, model_path: Path, tmp_path: Path
 ) -> None:
     moments = random.Random(7)
     waits = [moments.uniform(1.5, 3.5) for _ in range(KILLS)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         runs = [
-            pool.submit(killed_recording, server, model, tmp_path / str(number), after_s)
+            pool.submit(killed_recording, server, model_path, tmp_path / str(number), after_s)
             for number, after_s in enumerate(waits)
         ]
     folders = [run.result() for run in runs]

@@ -51,7 +51,9 @@ class SumResidualBlock(nn.Module):
         return max_min(a, b)
 
 
-def residual_block(channels: int, dilation: int, constraint: Constraint, variant: str) -> nn.Module:
+def residual_block(
+    channels: int, dilation: int, constraint: Constraint, variant: Variant
+) -> nn.Module:
     """The residual block of a form."""
     block = SplitResidualBlock if variant == "split" else SumResidualBlock
     return block(channels, dilation, constraint)
