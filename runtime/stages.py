@@ -1,10 +1,14 @@
-"""The two computing stages of the stream: frame to prediction, prediction to overlay."""
+"""The computing stages of the stream: from a frame to input, to prediction, to overlay."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
 import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.core.resize import eps_at_source, resized
@@ -19,37 +23,67 @@ from lipdeploy.runtime.sources.frame import Frame
 from lipdeploy.runtime.views import View
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A frame ready for the model.
+
+    Attributes:
+        frame: as it was captured.
+        fault: why no claim may be made of it; empty where it is sound.
+        image: resized for the model, shape (H, W, 3), uint8; None where the frame has a fault.
+        stage_ms: what the stages up to here took.
+    """
+
+    frame: Frame
+    fault: str
+    image: npt.NDArray[np.uint8] | None
+    stage_ms: dict[str, float]
+
+
 class Predictor:
-    """Resizes a frame and runs the model on it, with the budget of the moment."""
+    """Resizes frames, and runs the model on them with the budget of the moment.
+
+    `prepare` and `predict` may run in threads of their own.
+    """
 
     def __init__(self, session: Session, controls: Controls) -> None:
         self._session = session
         self._controls = controls
         self.no_eps_at_source = "no frame was processed"
 
-    def predict(self, frame: Frame, fault: str) -> Result:
+    def prepare(self, frame: Frame, fault: str, capture_ms: float) -> Prepared:
+        """Everything of a frame that does not need the engine."""
+        stage_ms = {"capture": capture_ms}
+        if fault:
+            return Prepared(frame, fault, None, stage_ms)
+        manifest = self._session.manifest
+        start_s = time.monotonic()
+        image = resized(frame.image, manifest.height, manifest.width)
+        stage_ms["preprocess"] = (time.monotonic() - start_s) * 1e3
+        return Prepared(frame, "", image, stage_ms)
+
+    def predict(self, prepared: Prepared) -> Result:
         """A result with a prediction, or withheld without one where the frame has a fault.
 
         Raises:
             LipdeployError: the engine failed.
         """
         eps = self._controls.eps  # once: all that is said of the frame is said at this budget
-        result = self._empty(frame, eps)
-        if fault:
-            result.state, result.reason = "withheld", fault
+        result = self._empty(prepared.frame, eps)
+        result.stage_ms.update(prepared.stage_ms)
+        if prepared.image is None:
+            result.state, result.reason = "withheld", prepared.fault
             return result
-        manifest = self._session.manifest
         start_s = time.monotonic()
-        image = resized(frame.image, manifest.height, manifest.width)
-        ready_s = time.monotonic()
         try:
-            result.prediction = self._session.infer(image, [eps] * manifest.budgets)
+            budgets = [eps] * self._session.manifest.budgets
+            result.prediction = self._session.infer(prepared.image, budgets)
         except LipdeployError:
             raise
         except Exception as error:
-            raise LipdeployError(_engine_failure(self._session.engine, frame, error)) from error
-        result.stage_ms["preprocess"] = (ready_s - start_s) * 1e3
-        result.stage_ms["inference"] = (time.monotonic() - ready_s) * 1e3
+            what = _engine_failure(self._session.engine, prepared.frame, error)
+            raise LipdeployError(what) from error
+        result.stage_ms["inference"] = (time.monotonic() - start_s) * 1e3
         return result
 
     def placeholder(self, frame: Frame, reason: str) -> Result:

@@ -1,4 +1,4 @@
-"""The stream: capture, inference, certification with overlay, and sinks, each in its own thread.
+"""The stream: capture, resize, inference, certification with overlay, and sinks, a thread each.
 
 Files are processed frame by frame in order. Of a live source the newest frame is taken, and those
 that it replaces are counted. Every frame is judged when it arrives (`freshness`), and its age once
@@ -28,7 +28,7 @@ from lipdeploy.runtime.sinks.sink import Sink
 from lipdeploy.runtime.snapshot import Snapshot
 from lipdeploy.runtime.sources.frame import Frame, Source
 from lipdeploy.runtime.sources.state import states_of
-from lipdeploy.runtime.stages import Certifier, Predictor
+from lipdeploy.runtime.stages import Certifier, Predictor, Prepared
 from lipdeploy.runtime.status import StreamStatus
 from lipdeploy.runtime.stream_options import OnSinkError, StreamOptions, check_options
 from lipdeploy.runtime.supervisor import Supervisor
@@ -94,6 +94,7 @@ class Stream:
         self._fan = FanOut(sinks, not source.live, self._certifier.fresh, options.stall_s)
         one = 1 if source.live else _FILE_QUEUE
         self._captured: Channel[_Captured] = Channel(one, newest=source.live)
+        self._prepared: Channel[Prepared] = Channel(1, newest=source.live)
         self._predicted: Channel[Result] = Channel(1)
         self._drawn: Channel[Result] = Channel(1)
         self._taken = 0
@@ -118,7 +119,7 @@ class Stream:
         self._start_s = self._last_capture_s = self._last_result_s = time.monotonic()
         self._presence.start(self._start_s)
         self._fan.start()
-        works = (self._capture, self._predict, self._certify)
+        works = (self._capture, self._prepare, self._predict, self._certify)
         threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in threads:
             thread.start()
@@ -141,7 +142,7 @@ class Stream:
             uptime_s=now_s - self._start_s,
             frames_in=tally.frames_in,
             shown=tally.shown,
-            dropped=self._captured.dropped,
+            dropped=self._dropped,
             withheld=tally.withheld(),
             fps=self._rate.fps if now_s - self._last_result_s < 1.0 + 2 / self._source.fps else 0.0,
             latency_ms=tally.latency_of_last_minute(now_s),
@@ -163,8 +164,8 @@ class Stream:
             source=self._source.describe(),
             dropped=dropped,
             dropped_at={
-                "queue": self._captured.dropped,
-                "stop": max(0, dropped - self._captured.dropped),
+                "queue": self._dropped,
+                "stop": max(0, dropped - self._dropped),
             },
             fps=fields["shown"] / wall_s if wall_s > 0 else 0.0,
             wall_s=wall_s,
@@ -180,6 +181,11 @@ class Stream:
             sources=states_of(self._source),
             **fields,
         )
+
+    @property
+    def _dropped(self) -> int:
+        """Frames that a newer one of the live source replaced."""
+        return self._captured.dropped + self._prepared.dropped
 
     def _capture(self) -> None:
         try:
@@ -210,18 +216,24 @@ class Stream:
         self._presence.captured(frame, now_s)
         self._captured.put(_Captured(frame, self._freshness.fault(frame), capture_ms))
 
+    def _prepare(self) -> None:
+        # A live frame that is replaced afterwards was resized for nothing: the price of having the
+        # newest one ready when the engine is.
+        def work(captured: _Captured) -> Prepared:
+            return self._predictor.prepare(captured.frame, captured.fault, captured.capture_ms)
+
+        self._pump(work, self._captured, self._prepared)
+
     def _predict(self) -> None:
-        def work(captured: _Captured) -> Result:
+        def work(prepared: Prepared) -> Result:
             if self._enough(self._taken):
                 raise Closed
             self._taken += 1
             if self._enough(self._taken):
                 self._captured.close()
-            result = self._predictor.predict(captured.frame, captured.fault)
-            result.stage_ms["capture"] = captured.capture_ms
-            return result
+            return self._predictor.predict(prepared)
 
-        self._pump(work, self._captured, self._predicted)
+        self._pump(work, self._prepared, self._predicted)
 
     def _certify(self) -> None:
         self._pump(self._certifier.certify, self._predicted, self._drawn)
@@ -322,7 +334,7 @@ class Stream:
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._stopping = True
         self._supervisor.stopping()
-        for channel in (self._captured, self._predicted, self._drawn):
+        for channel in (self._captured, self._prepared, self._predicted, self._drawn):
             channel.close()
         self._fan.finish(0.0 if self._aborted else self._options.finish_s)
         if not self._aborted:
