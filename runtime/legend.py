@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -120,12 +121,19 @@ def _swatch_width(style: Style, kind: str) -> int:
 
 
 def _draw_swatch(image: Image, at: tuple[int, int], style: Style, kind: str) -> None:
-    """A small square: a class colour, or white or grey, solid, hatched or with writing."""
-    side = round(style.line * 0.72)
+    """Draw a swatch as high as a capital letter, where the picture has room for it."""
     x, y = at[0], at[1] + round(style.line * 0.12)
-    box = image[y : y + side, x : x + side]
+    swatch = _swatch(kind, round(style.line * 0.72))
+    box = image[y : y + swatch.shape[0], x : x + swatch.shape[1]]
+    box[:] = swatch[: box.shape[0], : box.shape[1]]
+
+
+@functools.lru_cache(maxsize=256)  # the same few in every frame
+def _swatch(kind: str, side: int) -> Image:
+    """A small square: a class colour, or white or grey, solid, hatched or with writing."""
+    box = np.zeros((side, side, 3), np.uint8)
     if kind == HATCHED:
-        diagonal = np.add.outer(np.arange(box.shape[0]), np.arange(box.shape[1])) % 5
+        diagonal = np.add.outer(np.arange(side), np.arange(side)) % 5
         box[:] = np.where((diagonal < 2)[..., np.newaxis], 200, 70)
     elif kind == SOLID:
         box[:] = WHITE
@@ -136,7 +144,8 @@ def _draw_swatch(image: Image, at: tuple[int, int], style: Style, kind: str) -> 
         box[side * 2 // 5 : side * 3 // 5, side // 5 : side - side // 5] = WHITE
     elif is_tinted(kind):
         box[:] = class_colour(kind)
-    cv2.rectangle(image, (x, y), (x + side - 1, y + side - 1), DIM, 1)
+    cv2.rectangle(box, (0, 0), (side - 1, side - 1), DIM, 1)
+    return box
 
 
 def _draw_banner(image: Image, reason: str, heading: Style, body: Style) -> None:

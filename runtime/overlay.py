@@ -69,11 +69,13 @@ def budget_labels(
 ) -> list[Label]:
     """The budget of each larger region, where the picture's `rows` have room for it."""
     height, width = picture.shape[:2]
-    lowest = style.line * found.number.shape[0] / height  # most regions are too low for any text
+    rows_of_map, columns_of_map = found.number.shape
+    lowest = style.line * rows_of_map / height  # most regions are too small for any text
+    narrowest = style.width("eps 0") * columns_of_map / width
     texts = {
         k: budget_text(region.budget)
         for k, region in enumerate(found.regions)
-        if region.bbox[3] >= lowest
+        if region.bbox[3] >= lowest and region.bbox[2] >= narrowest
     }
     return place_labels(found, texts, (height, width), rows, style)
 
