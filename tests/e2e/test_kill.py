@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import multiprocessing
 import random
 import time
@@ -19,8 +20,7 @@ from mcap.reader import NonSeekingReader
 
 from lipdeploy.cli import main
 
-# Frozen from the second frame on: drawing the scene costs more than all that is tested here.
-SOURCE = "test://scene?seed=3&duration=100s&size=64x48&fps=10&live=1&fault=freeze@0s"
+SOURCE = "test://scene?seed=3&duration=100s&size=64x48&fps=10&live=1"
 KILLS = 20
 AT_ONCE = 2
 JITTER_S = 0.2  # a late live frame is stamped up to two frame times after its nominal time
@@ -91,14 +91,8 @@ def read_by_mcap(path: Path) -> list[float]:
 
 
 def missing_s(recorded: list[float], played: list[float]) -> float:
-    """Length of what the log holds and the film does not, but for the two newest frames.
-
-    Of the newest frame the duration is not known yet, and another may be on its way from the log
-    to the film. They are a fifth of a second at ten frames a second; on a starved machine, more.
-    """
-    end_s = played[-1] + JITTER_S if played else -1.0
-    lost = [t for t in recorded[:-2] if t > end_s]
-    return lost[-1] - lost[0] if lost else 0.0
+    """Time from the end of what plays to the end of what the log holds."""
+    return recorded[-1] - played[-1] if played else math.inf
 
 
 @pytest.mark.slow
@@ -124,4 +118,4 @@ def test_every_file_plays_up_to_the_last_second(
             for play in plays:
                 played = play(folder / name)
                 assert played == sorted(set(played))
-                assert missing_s(recorded, played) <= 0.8, (folder, name, play)
+                assert missing_s(recorded, played) <= 1.0 + JITTER_S, (folder, name, play)
