@@ -58,6 +58,8 @@ bench: setup  ## measure speed
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/certify_memory.py
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/overlay.py
+	$(BIN)/python benchmarks/stream.py
 
 ci: check test cpp demo  ## all that must pass
 
