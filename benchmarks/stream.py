@@ -36,6 +36,7 @@ from lipdeploy.runtime.session import Prediction, Session, open_session
 from lipdeploy.runtime.sinks import SinkContext, open_sinks
 from lipdeploy.runtime.sources.frame import Frame
 from lipdeploy.runtime.sources.video import VideoFile
+from lipdeploy.runtime.spare_cores import leave_cores_to_the_model
 from lipdeploy.runtime.stream import Stream, StreamOptions
 
 EPS = 0.25
@@ -246,6 +247,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     args = arguments()
+    leave_cores_to_the_model()
     print(f"{CORES} cores; processor time in ms a frame")
     print("threads  source sink      bare  stream   ratio   infer thread process    fits  bound by")
     rows: list[dict[str, Any]] = []

@@ -23,6 +23,7 @@ from lipdeploy.runtime.sinks.clock import FrameClock
 from lipdeploy.runtime.sinks.context import SinkContext
 from lipdeploy.runtime.sinks.durable_file import DurableFile
 from lipdeploy.runtime.sinks.video import letterboxed
+from lipdeploy.runtime.spare_cores import spare_cores
 
 TICKS = 60_000  # a second; both 1/24 and 1001/30000 s are whole, and MPEG-4 takes no more
 _KEYFRAME_S = 1.0
@@ -106,7 +107,7 @@ class FilmSink:
         context = stream.codec_context
         context.time_base = Fraction(1, TICKS)
         context.gop_size = _FOREVER
-        context.thread_count = 2  # of small slices: the model needs the other cores
+        context.thread_count = spare_cores()
         if self._codec != "libx264":  # which keeps the quality, not the rate
             context.bit_rate = int(0.2 * width * height * self._fps)
         self._stream = stream

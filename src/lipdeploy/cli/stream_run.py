@@ -19,6 +19,7 @@ from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.sinks import SinkContext, open_sinks
 from lipdeploy.runtime.sources import open_sources
+from lipdeploy.runtime.spare_cores import leave_cores_to_the_model
 from lipdeploy.runtime.status import StatusLink
 from lipdeploy.runtime.stream import Stream, StreamOptions
 from lipdeploy.runtime.supervisor import supervisor_of
@@ -53,6 +54,7 @@ def run_job(job: StreamJob) -> StreamReport:
     """Open everything, stream to the end or Ctrl-C; print the summary, also after a failure."""
     for source in job.sources:
         check_not_overwritten(source, job.sinks)
+    leave_cores_to_the_model()
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(open_session(job.model, job.engine, job.threads))
         check_level(session, job.options.unverified, job.trust)
