@@ -18,6 +18,7 @@ from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sinks.context import SinkContext
 from lipdeploy.runtime.sinks.seen import Seen
+from lipdeploy.runtime.sources.redact import redacted
 from lipdeploy.runtime.status import StreamStatus
 
 _LOG = logging.getLogger(__name__)
@@ -124,7 +125,9 @@ def _claims(status: StreamStatus) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "lipdeploy_guarantee", "Level of every certified figure.", value={"level": status.level}
     )
-    yield GaugeMetricFamily("lipdeploy_eps", "Budget, l2 at the network.", value=status.eps)
+    yield GaugeMetricFamily(
+        "lipdeploy_eps", "Budget of the newest frame, l2 at the network.", value=status.eps
+    )
     state = GaugeMetricFamily(
         "lipdeploy_state", "1 for the state of the newest frame.", labels=["state", "reason"]
     )
@@ -174,9 +177,11 @@ def open_prometheus(address: str, context: SinkContext) -> PrometheusSink:
         parts = urlsplit(address)
         host, port = parts.hostname or _LOOPBACK, parts.port
     except ValueError as error:
-        raise InputError(f"sink {address} has no such port ({error}); use 0 to 65535") from error
+        shown = redacted(address)
+        raise InputError(f"sink {shown} has no such port ({error}); use 0 to 65535") from error
     if parts.path.strip("/") or parts.query or "@" in parts.netloc:
-        raise InputError(f"sink {address} is not understood; expected prometheus://HOST:PORT")
+        shown = redacted(address)
+        raise InputError(f"sink {shown} is not understood; expected prometheus://HOST:PORT")
     if host not in (_LOOPBACK, "localhost", "::1"):
         _LOG.warning("metrics at %s can be read by whoever reaches this machine", address)
     return PrometheusSink(host, PORT if port is None else port, context)
