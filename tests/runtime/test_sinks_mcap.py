@@ -153,7 +153,12 @@ def test_silence_is_told_when_it_is_noticed_and_is_no_frame(tmp_path: Path) -> N
     with (tmp_path / "a.mcap").open("rb") as file:
         schemas = [s for s, _, _ in SeekingReader(file).iter_messages() if s and s.encoding]
     schema = next(json.loads(s.data) for s in schemas if s.name == "lipdeploy.CertifiedShare")
-    json_types = {"null": type(None), "integer": int, "number": (int, float), "string": str}
+    json_types: dict[str, Any] = {
+        "null": type(None),
+        "integer": int,
+        "number": (int, float),
+        "string": str,
+    }
     for key, value in share.items():
         kinds = schema["properties"][key]["type"]
         if kinds != "object":
