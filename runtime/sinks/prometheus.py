@@ -6,10 +6,11 @@ The only file that imports prometheus_client, from `lipdeploy[metrics]`.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sinks.context import SinkContext
+from lipdeploy.runtime.sinks.metrics_server import MetricsServer
 from lipdeploy.runtime.sinks.seen import Seen
 from lipdeploy.runtime.sources.redact import redacted
 from lipdeploy.runtime.status import StreamStatus
@@ -53,12 +55,15 @@ class PrometheusSink:
             registry=registry,
         )
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server = MetricsServer(host, port)
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"sink prometheus://{host}:{port} cannot listen ({error}); name another port"
             ) from error
         self.port = int(self._server.server_address[1])
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
 
     def write(self, result: Result) -> None:
         """Count one frame; a placeholder is none, and the states come from the status."""
