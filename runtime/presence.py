@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,16 @@ NO_FRAME, STALE = "no frame", "stale"
 
 @dataclass
 class _Seen:
-    """What one camera delivered last, and what of it the sinks were shown last."""
+    """What one camera delivered last, and what of it the sinks were shown last.
+
+    `waited` as long as the frame is a blank one: the camera has delivered nothing yet.
+    """
 
     frame: Frame
     arrived_s: float
     shown_s: float
     claim_ends_s: float | None = None
+    waited: bool = False
 
 
 class Presence:
@@ -43,9 +47,12 @@ class Presence:
         self._seen: dict[str, _Seen] = {}
         self._start_s = 0.0
 
-    def start(self, now_s: float) -> None:
-        """The run begins: a first frame is awaited."""
+    def start(self, now_s: float, cameras: Sequence[str] = ()) -> None:
+        """The run begins: a first frame is awaited, of each of several cameras."""
         self._start_s = now_s
+        for name in cameras:
+            blank = dataclasses.replace(self._blank, captured_s=now_s, source_id=name)
+            self._seen[name] = _Seen(blank, now_s, now_s, waited=True)
 
     def captured(self, frame: Frame, now_s: float) -> None:
         """A frame arrived."""
@@ -55,7 +62,7 @@ class Presence:
         bare = dataclasses.replace(frame, labels=None)
         with self._lock:
             seen = self._seen.setdefault(_source(frame), _Seen(bare, now_s, now_s))
-            seen.frame, seen.arrived_s = bare, now_s
+            seen.frame, seen.arrived_s, seen.waited = bare, now_s, False
 
     def shown(self, result: Result, now_s: float) -> None:
         """The sinks were handed a result; a claim ends when its frame is too old."""
@@ -77,7 +84,7 @@ class Presence:
             yield dataclasses.replace(self._blank, captured_s=now_s), NO_FRAME
         for seen, due_s in quiet:
             if now_s > due_s:
-                arrived = now_s - seen.arrived_s <= self._max_staleness_s
+                arrived = not seen.waited and now_s - seen.arrived_s <= self._max_staleness_s
                 yield seen.frame, STALE if arrived else NO_FRAME
 
     def wait_s(self, now_s: float, longest_s: float) -> float:

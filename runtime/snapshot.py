@@ -29,6 +29,7 @@ class Snapshot:
         newest = {
             "state": result.state,
             "reason": result.reason,
+            "eps": result.eps,
             "certified_share": result.certified_share,
             "class_shares": {self._class_names[k]: share for k, share in shares.items()},
         }
@@ -36,10 +37,10 @@ class Snapshot:
             self._newest = newest
 
     def status(self, **counts: Any) -> StreamStatus:
-        """The newest result together with the counts of the stream."""
+        """The newest result at the budget it was judged with, and the counts of the stream."""
         with self._lock:
             newest = self._newest
-        return StreamStatus(**newest, **counts)
+        return StreamStatus(**{**counts, **newest})
 
     @property
     def reason(self) -> str:

@@ -38,7 +38,7 @@ class StreamStatus:
         withheld: frames of which nothing is claimed, by reason.
         fps: frames shown a second, over the last 30 frames.
         latency_ms: p50, p95, p99 and max over the last minute, from capture to the sinks.
-        eps: budget of the next frame.
+        eps: budget that the newest result was judged with; before it, of the next frame.
         level: guarantee level.
         state: of the newest result: `ok`, `withheld`, or `waiting` before the first.
         reason: why it is withheld.

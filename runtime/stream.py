@@ -117,7 +117,9 @@ class Stream:
             KeyboardInterrupt: the run was aborted; nothing was waited for.
         """
         self._start_s = self._last_capture_s = self._last_result_s = time.monotonic()
-        self._presence.start(self._start_s)
+        states = states_of(self._source)
+        cameras = [state.name for state in states] if len(states) > 1 else []
+        self._presence.start(self._start_s, cameras if self._source.live else [])
         self._fan.start()
         works = (self._capture, self._prepare, self._predict, self._certify)
         threads = [threading.Thread(target=work, daemon=True) for work in works]

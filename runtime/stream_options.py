@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +55,9 @@ def check_options(options: StreamOptions) -> None:
         raise InputError(f"keep is {options.keep}; expected a share above 0 and up to 1")
     if options.max_frames is not None and options.max_frames < 1:
         raise InputError(f"max frames is {options.max_frames}; expected 1 or more")
-    if not options.max_staleness_s > 0:
-        raise InputError(f"max staleness is {options.max_staleness_s}; expected seconds above 0")
+    if not 0 < options.max_staleness_s < math.inf:
+        raise InputError(
+            f"max staleness is {options.max_staleness_s}; expected seconds above 0, and finite"
+        )
     if options.on_sink_error not in ("stop", "continue"):
         raise InputError(f"on sink error is {options.on_sink_error!r}; expected stop or continue")

@@ -30,19 +30,21 @@ class Tally:
         self._stale = 0
         self._placeholders: dict[str, int] = {}
         self._withheld: dict[str, int] = {}
-        self._next_index: dict[str, int] = {}
+        self._next_index = 0
         self._latencies = Latencies()
         self._stages: dict[str, Mean] = {name: Mean() for name in STAGES}
         self._shares = SharesByBudget()
         self._outages = Outages(live)
 
     def captured(self, frame: Frame) -> None:
-        """Count a frame that the source delivered: gaps of its index are frames it lost."""
-        source = frame.source_id
+        """Count a frame that the source delivered: gaps of its index are frames it lost.
+
+        The index of several sources counts over all of them.
+        """
         with self._lock:
             self.frames_in += 1
-            self.missing += max(0, frame.index - self._next_index.get(source, 0))
-            self._next_index[source] = frame.index + 1
+            self.missing += max(0, frame.index - self._next_index)
+            self._next_index = frame.index + 1
 
     def add(self, result: Result, now_s: float) -> None:
         """Count a result that the sinks were handed at `now_s` (`time.monotonic()`)."""

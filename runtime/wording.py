@@ -31,7 +31,11 @@ class Wording:
         self._keep, self._change = kept_percent(keep)
 
     def headline(self, result: Result) -> str:
-        """The figure of the frame that belongs to the view."""
+        """The figure of the frame that belongs to the view; of several cameras, which one it is."""
+        camera = f"{result.frame.source_id}: " if result.frame.source_id else ""
+        return camera + self._figure(result)
+
+    def _figure(self, result: Result) -> str:
         if self._level == "none":
             return "NOT VERIFIED: no stability is claimed"
         what = {

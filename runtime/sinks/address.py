@@ -17,10 +17,15 @@ from lipdeploy.runtime.sinks.null import NullSink
 from lipdeploy.runtime.sinks.pictures import PictureSink
 from lipdeploy.runtime.sinks.sink import Sink
 from lipdeploy.runtime.sinks.video import SUFFIXES, video_sink
+from lipdeploy.runtime.sources.redact import redacted
 
 _EXPECTED = (
     "out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:frames.jsonl, mcap:drive.mcap, "
     "http://127.0.0.1:8080, prometheus://127.0.0.1:9108, display:// or null"
+)
+_PLAIN_VIDEO = (
+    "MPEG-4, which browsers do not play and a kill may lose; pip install 'lipdeploy[record]' "
+    "gives H.264"
 )
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +60,8 @@ def open_sink(address: str, context: SinkContext) -> Sink:
     if address.startswith("jsonl:"):
         return jsonl_sink(address.removeprefix("jsonl:"), context.class_names)
     if "://" in address or not address:
-        raise InputError(f"sink {address!r} is not supported; expected {_EXPECTED}")
+        shown = redacted(address)
+        raise InputError(f"sink {shown!r} is not supported; expected {_EXPECTED}")
     return _open_path(address, context)
 
 
@@ -65,7 +71,8 @@ def open_sinks(addresses: Sequence[str], context: SinkContext) -> list[Sink]:
     Raises:
         InputError: see `open_sink`; or the same target twice.
     """
-    if len(set(addresses)) != len(addresses):
+    targets = [_target(address) for address in addresses]
+    if len(set(targets)) != len(targets):
         raise InputError("the same sink is named twice; name each once")
     with contextlib.ExitStack() as stack:
         opened = []
@@ -75,6 +82,14 @@ def open_sinks(addresses: Sequence[str], context: SinkContext) -> list[Sink]:
             opened.append(sink)
         stack.pop_all()  # all of them are open: they stay so
     return opened
+
+
+def _target(address: str) -> str:
+    """What is written to: two names of one file would spoil each other."""
+    if "://" in address or address == "null":
+        return address
+    name = address.removeprefix("jsonl:").removeprefix("mcap:").partition("?rotate=")[0]
+    return str(Path(name).expanduser().resolve())
 
 
 def stamped(address: str) -> str:
@@ -99,12 +114,9 @@ def _open_video(path: Path, context: SinkContext) -> Sink:
     try:
         film = importlib.import_module("lipdeploy.runtime.sinks.film")
     except ImportError as error:
-        _LOG.warning(
-            "%s is written without PyAV (%s): killed, an .mp4 is lost, and dropped frames speed "
-            "the film up; pip install 'lipdeploy[record]'",
-            path,
-            error,
-        )
+        missing = isinstance(error, ModuleNotFoundError)
+        broken = "" if missing else f" (PyAV: {error})"
+        _LOG.warning("%s is %s%s", path.name, _PLAIN_VIDEO, broken)
         return video_sink(path, context.fps)
     sink: Sink = film.FilmSink(path, context)
     return sink
@@ -115,4 +127,5 @@ def _module(name: str, extra: str, address: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         fix = f"pip install 'lipdeploy[{extra}]'" if extra else "install lipdeploy again"
-        raise InputError(f"sink {address} needs more than is installed ({error}); {fix}") from error
+        shown = redacted(address)
+        raise InputError(f"sink {shown} needs more than is installed ({error}); {fix}") from error

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from lipdeploy.core.errors import LipdeployError
+from lipdeploy.core.errors import InputError, LipdeployError
 from lipdeploy.runtime.channel import Channel, Closed
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sinks.sink import Sink
@@ -111,6 +111,8 @@ class IsolatedSink:
     def _fail(self, error: Exception) -> None:
         if self.error is None:
             self.error = error if isinstance(error, LipdeployError) else self._named(error)
+        if isinstance(error, InputError):  # it was no mistake when the run began
+            self.error = LipdeployError(str(error))
 
     def _named(self, error: Exception) -> LipdeployError:
         what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

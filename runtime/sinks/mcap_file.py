@@ -41,7 +41,8 @@ _SHARE_SCHEMA = {
     "title": "lipdeploy.CertifiedShare",
     "type": "object",
     "properties": {
-        "index": {"type": "integer"},
+        "index": {"type": ["integer", "null"]},
+        "source": {"type": ["string", "null"]},
         "state": {"type": "string", "enum": ["ok", "withheld"]},
         "reason": {"type": ["string", "null"]},
         "level": {"type": "string"},
@@ -49,7 +50,7 @@ _SHARE_SCHEMA = {
         "eps_source": _NULLABLE,
         "certified_share": _NULLABLE,
         "pixelwise_share": _NULLABLE,
-        "latency_ms": {"type": "number"},
+        "latency_ms": _NULLABLE,
         "class_shares": {"type": "object", "additionalProperties": {"type": "number"}},
     },
 }
@@ -100,7 +101,8 @@ class McapSink:
         Raises:
             LipdeployError: the disk refuses it, or the file is gone.
         """
-        stamp_ns = self._clock.stamp_ns(result.frame)
+        # A placeholder shows an old frame, and tells of now.
+        stamp_ns = time.time_ns() if result.placeholder else self._clock.stamp_ns(result.frame)
         stamp = Timestamp(*divmod(stamp_ns, 10**9))
         if not result.placeholder:  # it shows a frame that is in the file already
             self._write_pictures(result, stamp, stamp_ns)
@@ -110,11 +112,14 @@ class McapSink:
 
     def _write_pictures(self, result: Result, stamp: Timestamp, stamp_ns: int) -> None:
         image = result.frame.image
-        self._image.log(_jpeg(image, stamp), log_time=stamp_ns)
+        camera = result.frame.source_id or "camera"
+        self._image.log(_jpeg(image, stamp, camera), log_time=stamp_ns)
         if result.state == "ok" and result.prediction is not None:
-            self._mask.log(_raw(result.prediction.mask, "mono8", stamp), log_time=stamp_ns)
+            self._mask.log(_raw(result.prediction.mask, "mono8", stamp, camera), log_time=stamp_ns)
         if result.claims and result.prediction is not None:
-            self._radius.log(_raw(result.prediction.radius, "32FC1", stamp), log_time=stamp_ns)
+            self._radius.log(
+                _raw(result.prediction.radius, "32FC1", stamp, camera), log_time=stamp_ns
+            )
         size = (image.shape[0], image.shape[1])
         self._regions.log(
             image_annotations(result, size, self._class_names, stamp), log_time=stamp_ns
@@ -159,18 +164,18 @@ class McapSink:
             raise self._file.failure(error) from error
 
 
-def _jpeg(image: npt.NDArray[np.uint8], stamp: Timestamp) -> CompressedImage:
+def _jpeg(image: npt.NDArray[np.uint8], stamp: Timestamp, camera: str) -> CompressedImage:
     settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)
-    return CompressedImage(timestamp=stamp, frame_id="camera", data=data.tobytes(), format="jpeg")
+    return CompressedImage(timestamp=stamp, frame_id=camera, data=data.tobytes(), format="jpeg")
 
 
-def _raw(values: npt.NDArray[Any], encoding: str, stamp: Timestamp) -> RawImage:
+def _raw(values: npt.NDArray[Any], encoding: str, stamp: Timestamp, camera: str) -> RawImage:
     height, width = values.shape
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return RawImage(
         timestamp=stamp,
-        frame_id="camera",
+        frame_id=camera,
         width=width,
         height=height,
         encoding=encoding,
@@ -185,10 +190,12 @@ def _line(result: Result, stamp: Timestamp) -> Log:
     said = f"WITHHELD: {result.reason}" if withheld else result.reason or result.state
     if share is not None:
         said += f", certified-stable share {share:.4f} ({result.level}) at eps {result.eps:g}"
+    named = result.frame.source_id
+    frame = "no frame" if result.placeholder else f"frame {result.frame.index}"
     return Log(
         timestamp=stamp,
         level=LogLevel.Warning if withheld else LogLevel.Info,
-        message=f"frame {result.frame.index}: {said}",
+        message=f"{named + ', ' if named else ''}{frame}: {said}",
         name="lipdeploy",
     )
 

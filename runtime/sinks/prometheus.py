@@ -6,10 +6,11 @@ The only file that imports prometheus_client, from `lipdeploy[metrics]`.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -17,7 +18,9 @@ from prometheus_client.registry import Collector
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sinks.context import SinkContext
+from lipdeploy.runtime.sinks.metrics_server import MetricsServer
 from lipdeploy.runtime.sinks.seen import Seen
+from lipdeploy.runtime.sources.redact import redacted
 from lipdeploy.runtime.status import StreamStatus
 
 _LOG = logging.getLogger(__name__)
@@ -52,12 +55,15 @@ class PrometheusSink:
             registry=registry,
         )
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server = MetricsServer(host, port)
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"sink prometheus://{host}:{port} cannot listen ({error}); name another port"
             ) from error
         self.port = int(self._server.server_address[1])
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
 
     def write(self, result: Result) -> None:
         """Count one frame; a placeholder is none, and the states come from the status."""
@@ -124,7 +130,9 @@ def _claims(status: StreamStatus) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "lipdeploy_guarantee", "Level of every certified figure.", value={"level": status.level}
     )
-    yield GaugeMetricFamily("lipdeploy_eps", "Budget, l2 at the network.", value=status.eps)
+    yield GaugeMetricFamily(
+        "lipdeploy_eps", "Budget of the newest frame, l2 at the network.", value=status.eps
+    )
     state = GaugeMetricFamily(
         "lipdeploy_state", "1 for the state of the newest frame.", labels=["state", "reason"]
     )
@@ -174,9 +182,11 @@ def open_prometheus(address: str, context: SinkContext) -> PrometheusSink:
         parts = urlsplit(address)
         host, port = parts.hostname or _LOOPBACK, parts.port
     except ValueError as error:
-        raise InputError(f"sink {address} has no such port ({error}); use 0 to 65535") from error
+        shown = redacted(address)
+        raise InputError(f"sink {shown} has no such port ({error}); use 0 to 65535") from error
     if parts.path.strip("/") or parts.query or "@" in parts.netloc:
-        raise InputError(f"sink {address} is not understood; expected prometheus://HOST:PORT")
+        shown = redacted(address)
+        raise InputError(f"sink {shown} is not understood; expected prometheus://HOST:PORT")
     if host not in (_LOOPBACK, "localhost", "::1"):
         _LOG.warning("metrics at %s can be read by whoever reaches this machine", address)
     return PrometheusSink(host, PORT if port is None else port, context)

@@ -117,6 +117,13 @@ def read_image() -> Image | None:
     return np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
+def _say_nothing_more() -> None:
+    """Nobody reads standard error from here on: warnings of days would fill the pipe."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
+
+
 def main() -> int:
     """Show frames until the input ends or the window is closed."""
     try:
@@ -126,6 +133,7 @@ def main() -> int:
         return 1
     sys.stdout.buffer.write(READY)
     sys.stdout.flush()
+    _say_nothing_more()
     while window.alive():
         if select.select([0], [], [], _EVENTS_S)[0]:
             image = read_image()

@@ -104,6 +104,11 @@ class Reading:
         answer = self._answer(timeout_s)
         return answer if isinstance(answer, Shot) else None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread goes on: after `abandon`, a call that does not return."""
+        return self._thread.is_alive()
+
     def ended(self, frames: int) -> bool:
         """Whether the connection says that so many frames are all."""
         return self._connection is not None and self._connection.ended(frames)

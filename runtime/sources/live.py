@@ -16,6 +16,7 @@ from lipdeploy.runtime.sources.outage import Outage
 from lipdeploy.runtime.sources.state import SourceState
 
 _RELEASE_S = 1.0
+_MOST_HUNG = 8  # reads that never return hold a thread and a device each
 _GRACE_S = 1.0  # the time-outs of OpenCV come first, and release what they hold
 
 
@@ -54,6 +55,7 @@ class LiveCapture:
         self.fps = 25.0
         self._what = ""
         self._reading: Reading | None = None
+        self._hung: list[Reading] = []
         if not self._try() and not self._connected():
             raise SourceError(f"{name} {self._failure('cannot be opened')}")
 
@@ -133,6 +135,10 @@ class LiveCapture:
     def _try(self) -> bool:
         """One connection; where it opens, it is read from now on."""
         self._outage.tries += 1
+        self._hung = [reading for reading in self._hung if reading.alive]
+        if len(self._hung) >= _MOST_HUNG:
+            self._outage.failed(f"{_MOST_HUNG} reads of it hang; reset the device or its driver")
+            return False
         self._reading = Reading(self._connect)
         if self._closed.is_set():  # `close` has not seen this one
             self._release()
@@ -163,6 +169,8 @@ class LiveCapture:
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.abandon(wait_s)
+            if reading.alive:
+                self._hung.append(reading)
 
 
 def _frame(shot: Shot, index: int, start_s: float) -> Frame:

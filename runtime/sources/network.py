@@ -5,17 +5,20 @@ rtsp://user:password@host/stream?rtsp_transport=tcp&reconnect_for=60s&read_timeo
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
 
 from lipdeploy.core.errors import SourceError
 from lipdeploy.runtime.sources.backoff import NETWORK
-from lipdeploy.runtime.sources.connection import Connection
+from lipdeploy.runtime.sources.capture_clock import CaptureClock
+from lipdeploy.runtime.sources.connection import Connection, Shot
 from lipdeploy.runtime.sources.decoder import Decoder
 from lipdeploy.runtime.sources.live import LiveCapture
 from lipdeploy.runtime.sources.options import LIVE, LiveOptions, live_options, split_address
@@ -24,6 +27,7 @@ from lipdeploy.runtime.sources.redact import redacted
 SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "http://", "https://", "udp://", "srt://")
 _TRANSPORTS = ("tcp", "udp", "udp_multicast", "http", "https")
 _ADVICE = "check the address, the password and that the stream runs"
+_UNSTAMPED = ("http://", "https://")  # MJPEG has no time stamps, and HLS comes in bursts
 _VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 
@@ -33,7 +37,13 @@ def open_network(address: str) -> LiveCapture:
     Raises:
         SourceError: it cannot be reached within the bound, or an option is wrong.
     """
-    url, found = split_address(address, (*LIVE, "rtsp_transport"))
+    url, found = split_address(address, (*LIVE, "rtsp_transport", "timestamps"))
+    timestamps = found.get("timestamps", "stream")
+    if timestamps not in ("stream", "arrival"):
+        raise SourceError(
+            f"{redacted(address)} has timestamps={timestamps}; expected stream or arrival"
+        )
+    stamped = timestamps == "stream" and not url.lower().startswith(_UNSTAMPED)
     transport = found.get("rtsp_transport", "")
     if transport and transport not in _TRANSPORTS:
         raise SourceError(
@@ -41,17 +51,34 @@ def open_network(address: str) -> LiveCapture:
             f"expected one of {', '.join(_TRANSPORTS)}"
         )
     options = live_options(found, address, NETWORK)
-    connect = functools.partial(_connection, url, transport, options)
+    connect = functools.partial(_connection, url, transport, options, stamped)
     return LiveCapture(f"stream {redacted(url)}", connect, _ADVICE, options)
 
 
-def _connection(url: str, transport: str, options: LiveOptions) -> Connection:
+def _connection(url: str, transport: str, options: LiveOptions, stamped: bool) -> Connection:
+    kind = StampedDecoder if stamped else Decoder
     parameters = (
         *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(options.open_s * 1e3)),
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(options.read_s * 1e3)),
     )
     with _CAPTURE_OPTIONS.holding(f"rtsp_transport;{transport}" if transport else "", options):
-        return Decoder(url, cv2.CAP_FFMPEG, parameters)
+        return kind(url, cv2.CAP_FFMPEG, parameters)
+
+
+class StampedDecoder(Decoder):
+    """A stream whose frames carry the time of their capture: buffered ones are known to be old."""
+
+    def __init__(self, target: str | int, backend: int, parameters: Sequence[int] = ()) -> None:
+        self._clock = CaptureClock(time.monotonic())
+        super().__init__(target, backend, parameters)
+
+    def shot(self) -> Shot | None:
+        """See `Connection.shot`."""
+        shot = super().shot()
+        if shot is None:
+            return None
+        captured_s = self._clock.captured_s(shot.captured_s, self.time_ms * 1e-3)
+        return dataclasses.replace(shot, captured_s=captured_s)
 
 
 class CaptureOptions:

@@ -11,6 +11,7 @@ from lipdeploy.core.image_file import IMAGE_SUFFIXES
 from lipdeploy.runtime.sources.frame import Source
 from lipdeploy.runtime.sources.images import ImageFiles
 from lipdeploy.runtime.sources.playlist import Playlist
+from lipdeploy.runtime.sources.redact import redacted
 from lipdeploy.runtime.sources.video import VideoFile
 
 VIDEO_SUFFIXES = frozenset(
@@ -34,7 +35,7 @@ def open_path(address: str) -> Source:
         return _open_pattern(address, path)
     if not path.is_file():
         raise SourceError(
-            f"source {address!r} does not exist; "
+            f"source {redacted(address)!r} does not exist; "
             "expected a video, image, folder, pattern, list, camera or URL"
         )
     _check_readable(path)
@@ -45,19 +46,23 @@ def open_path(address: str) -> Source:
     return VideoFile(path)
 
 
+def files_named(address: str) -> list[Path]:
+    """The files and folders that an address names: itself, and what its pattern or list holds."""
+    path = Path(address.removeprefix("list:") or "''").expanduser()
+    if not path.exists():
+        return [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+    if path.is_file() and (address.startswith("list:") or path.suffix.lower() == ".txt"):
+        return [path, *_listed(path)]
+    return [path]
+
+
 def open_list(path: Path) -> Source:
     """The images, or the videos, that a text file names, one a line, relative to its own folder.
 
     Raises:
         SourceError: it cannot be read, names nothing, or a file that is not there.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SourceError(f"list {path} cannot be read ({reason}); name a text file") from error
-    names = [line.strip() for line in lines]
-    files = [path.parent / name for name in names if name and not name.startswith("#")]
+    files = _listed(path)
     if not files or len(files) > _MOST_LISTED:
         raise SourceError(f"list {path} names {len(files)} files; expected 1 to {_MOST_LISTED}")
     missing = [file for file in files if not file.is_file()]
@@ -67,6 +72,16 @@ def open_list(path: Path) -> Source:
             f"{len(files)} are missing); paths are relative to the list's folder"
         )
     return _files(files, f"list {path}")
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SourceError(f"list {path} cannot be read ({reason}); name a text file") from error
+    names = [line.strip() for line in lines]
+    return [path.parent / name for name in names if name and not name.startswith("#")]
 
 
 def _open_pattern(address: str, path: Path) -> Source:

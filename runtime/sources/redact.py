@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 _WORDS = "pass|pwd|token|key|secret|auth|credential|signature|pw"
-_KEY = rf"(?i)((?:^|[?&#;\s!\"'])(?:[\w.\-]*(?:{_WORDS})[\w.\-]*|sig)\s*=\s*)[^&#;\s!]*"
-_USERINFO = r"(://[^/?#@:\s]*):[^/?#\s]*@"
+# Some cameras want the password in the path: /user=admin_password=..._channel=1_stream=0.sdp
+_KEY = rf"(?i)((?:^|[/=?&#;\s!\"'])(?:[\w.\-]*(?:{_WORDS})[\w.\-]*|sig)\s*=\s*)[^&#;\s!]*"
+# Also where a slash or the whole scheme was forgotten: what is refused is quoted, too.
+_USERINFO = r"((?:^|:/+)[^/?#@:\s]*):[^/?#\s]*@"
 # A password that should have been percent-encoded; digits up to the path are a port.
 _BARE_USERINFO = r"(://[^/?#@:\[\s]*):(?!\d+(?:[/?#]|$))[^\s]*@"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from lipdeploy.core.errors import InputError
+from lipdeploy.runtime.sources.redact import redacted
 
 PORT = 8080
 _SHORTEST_TOKEN = 8
@@ -44,7 +45,7 @@ def page_address(text: str) -> PageAddress:
     Raises:
         InputError: anything else. The message never repeats the token.
     """
-    shown = text.split("?", 1)[0]
+    shown = redacted(text.split("?", 1)[0])
     try:
         parts = urlsplit(text)
         port = PORT if parts.port is None else parts.port

@@ -51,11 +51,12 @@ class History:
         """Count a result into the second that runs."""
         share = result.certified_share
         with self._lock:
-            self._frames += 1
             unclaimed = share is None or self._share is None
             self._share = None if unclaimed else min(share or 0.0, self._share or 0.0)
-            self._latency_ms = max(self._latency_ms, result.latency_ms)
             self._withheld |= result.state == "withheld"
+            if not result.placeholder:  # no frame stands behind it
+                self._frames += 1
+                self._latency_ms = max(self._latency_ms, result.latency_ms)
 
     def end_second(self, at_s: float, dropped: int | None) -> None:
         """Keep the second that ran.

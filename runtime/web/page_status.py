@@ -10,6 +10,7 @@ from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.status import StreamStatus
 from lipdeploy.runtime.web.class_shares import class_shares
 from lipdeploy.runtime.web.context import PageContext
+from lipdeploy.runtime.web.pictures import STALE_S
 
 MEANING = {
     "proved": "Holds in real arithmetic for the weights stored in the model file; rounding on "
@@ -41,7 +42,7 @@ def page_status(
         "picture_age_ms": None if age_s is None else round(age_s * 1e3),
     }
     fields.update(_of_stream(status))
-    fields.update(_of_result(result, context, status))
+    fields.update(_of_result(result, context, status, age_s or 0.0))
     return fields
 
 
@@ -65,16 +66,17 @@ def _of_stream(status: StreamStatus | None) -> dict[str, Any]:
 
 
 def _of_result(
-    result: Result | None, context: PageContext, status: StreamStatus | None
+    result: Result | None, context: PageContext, status: StreamStatus | None, age_s: float
 ) -> dict[str, Any]:
     """Figures of the picture that is shown; what the stream says of itself comes on top."""
     level = result.level if result else status.level if status else "none"
     share = result.certified_share if result else None
-    state, reason = _state(result, status)
+    state, reason = _state(result, status, age_s)
     classes = class_shares(result, context.class_names) if result and state == "ok" else []
     return {
         "state": state,
         "reason": reason,
+        "source": (result.frame.source_id or None) if result else None,
         "level": level,
         "meaning": MEANING.get(level, ""),
         "eps": result.eps if result else None,
@@ -87,14 +89,16 @@ def _of_result(
     }
 
 
-def _state(result: Result | None, status: StreamStatus | None) -> tuple[str, str]:
-    """The more cautious of what the stream and its newest result say."""
+def _state(result: Result | None, status: StreamStatus | None, age_s: float) -> tuple[str, str]:
+    """The most cautious of what the stream, its newest result and the clock say."""
     if result is not None and result.state != "ok":
         return result.state, result.reason
     if status is not None and status.state != "ok":
         return status.state, status.reason
     if result is None:
         return "waiting", "no frame yet"
+    if age_s > STALE_S:
+        return "withheld", "no new frame"
     return "ok", result.reason
 
 

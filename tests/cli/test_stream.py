@@ -151,8 +151,10 @@ def test_unverified(tiny: ModuleType, model: str, capsys: pytest.CaptureFixture[
 def test_source_is_not_overwritten(model: str, tmp_path: Path) -> None:
     video = recorded(tmp_path / "in.mp4")
     before = video.read_bytes()
-    assert main(["stream", "--model", model, "--source", "in.mp4", "--sink", str(video)]) == 2
-    assert video.read_bytes() == before
+    (tmp_path / "list.txt").write_text("in.mp4\n")
+    for source in ("in.mp4", "front=in.mp4", "*.mp4", "list.txt", "list:list.txt"):
+        assert main(["stream", "--model", model, "--source", source, "--sink", str(video)]) == 2
+        assert video.read_bytes() == before, source
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

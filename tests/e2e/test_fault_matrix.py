@@ -36,13 +36,21 @@ SCENE = f"test://scene?seed={SEED}&duration=1s&size={WIDTH}x{HEIGHT}&fps={FPS}"
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, how its frames are called, the exit code, and whether `--allow-still` admits it."""
+    """A fault, how its frames are called, the exit code, and whether `--allow-still` admits it.
+
+    A file that breaks off has ended; a live link that `comes_back` is connected again.
+    """
 
     fault: str
     reason: str = ""
     exit_code: int = 0
     a_repeat: bool = False
     lost: frozenset[int] = frozenset()
+    comes_back: bool = False
+
+    def ends_with(self, policy: Policy) -> int:
+        """The exit code."""
+        return 0 if self.comes_back and policy.live else self.exit_code
 
 
 FAULTS = [
@@ -55,6 +63,8 @@ FAULTS = [
     Row("slow@0.5s-0.6s"),
     Row("resize@0.3s-0.6s"),
     Row("disconnect@0.6s", exit_code=5, lost=frozenset({6, 7, 8, 9})),
+    Row("disconnect@0.3s+0.2s", exit_code=5, lost=frozenset(range(3, 10)), comes_back=True),
+    Row("disconnect@0s+0.2s", exit_code=5, lost=frozenset(range(10)), comes_back=True),
 ]
 SEVERAL = "&fault=black@0.2s-0.4s,corrupt@0.5s-0.7s"
 
@@ -139,7 +149,7 @@ def test_fault(
 ) -> None:
     address = SCENE + (f"&fault={row.fault}" if row.fault else "")
     ran = run(address, policy, model_path, tiny, tmp_path)
-    assert ran.exit_code == row.exit_code
+    assert ran.exit_code == row.ends_with(policy)
     admitted = row.a_repeat and policy.options.get("allow_still", False)
     for result in ran.results:
         check_truth(result, admitted)
@@ -152,7 +162,22 @@ def test_fault(
         # How many frames a busy machine lets through is not known; the files above show all.
         genuine = [r for r in ran.results if not is_fake(r.frame)]
         assert all(r.claims for r in genuine), "a fresh genuine frame is not withheld"
+    if row.comes_back and policy.live:
+        check_reconnected(ran, row)
     check_recovery(ran)
+
+
+def check_reconnected(ran: Ran, row: Row) -> None:
+    """Nothing is shown of the time without a link, and the gap is counted and reported."""
+    start_s, end_s = (float(text.rstrip("s")) for text in row.fault.partition("@")[2].split("+"))
+    times_s = [r.frame.time_ms * 1e-3 for r in ran.results]
+    assert not any(start_s <= time_s < start_s + end_s for time_s in times_s)
+    (source,) = ran.report.sources
+    assert (source.status, ran.report.frames_in) == ("ended", ran.report.shown + ran.report.dropped)
+    if start_s:  # else the first connection is what took so long
+        assert source.reconnects == 1
+        assert source.down_s >= end_s
+        assert ran.report.missing >= round(end_s * FPS) or max(times_s, default=0.0) < start_s
 
 
 def check_truth(result: Result, admitted: bool) -> None:

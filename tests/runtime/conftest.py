@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.record import Record
 from lipdeploy.runtime.result import Result
 from lipdeploy.runtime.sources.decoder import quiet_opencv
+from lipdeploy.runtime.web import PageSink, open_page
+from tests.runtime.page_feed import Context
 
 quiet_opencv()  # FFmpeg reads its log level when it is first used, here by the fixtures
 
@@ -185,3 +187,17 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def context() -> Context:
+    """What a live page is told of a stream that is made up."""
+    return Context()
+
+
+@pytest.fixture
+def sink(context: Context) -> Iterator[PageSink]:
+    """A live page on loopback."""
+    opened = open_page("http://127.0.0.1:0", context)
+    yield opened
+    opened.close()

@@ -147,6 +147,29 @@ def test_one_refusal_closes_the_others(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="twice"):
         open_sinks(("null", "null"), CONTEXT)
+    (tmp_path / "sub").mkdir()
+    for again in (f"jsonl:{tmp_path}/sub/../x", f"jsonl:{tmp_path}/x?rotate=1MB"):
+        with pytest.raises(InputError, match="twice"):
+            open_sinks((f"jsonl:{tmp_path}/x", again), CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://0.0.0.0:8080?token=s3cret-word",
+        "HTTP://0.0.0.0:8080?token=s3cret-word",
+        "http://u:s3cret-word@127.0.0.1:0",
+        "http://127.0.0.1:0/x?token=s3cret-word",
+        "rtmp://u:s3cret-word@h/live",
+        "prometheus://u:s3cret-word@127.0.0.1",
+        "prometheus://127.0.0.1:1/?token=s3cret-word",
+        "prometheus://u:s3cret-word@127.0.0.1:99999",
+    ],
+)
+def test_a_refusal_never_repeats_a_secret(address: str) -> None:
+    with pytest.raises(InputError) as caught:
+        open_sink(address, CONTEXT)
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

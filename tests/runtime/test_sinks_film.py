@@ -112,5 +112,7 @@ def test_without_pyav_one_line_says_what_is_lost(
         sink.write(result(index))
     sink.close()
     assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("out.mp4 is MPEG-4, ")
     assert "pip install 'lipdeploy[record]'" in caplog.messages[0]
+    assert len(caplog.messages[0]) < 140
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections import defaultdict
@@ -132,6 +133,37 @@ def test_nothing_is_claimed_of_a_withheld_frame(tmp_path: Path, unverified: bool
     assert made.reason in said.message
     assert "share" not in said.message
     assert said.level == (2 if unverified else 3)
+
+
+def test_silence_is_told_when_it_is_noticed_and_is_no_frame(tmp_path: Path) -> None:
+    sink = open_sink(f"mcap:{tmp_path}/a.mcap", SinkContext(10.0, NAMES, live=True))
+    silence = result(7, state="withheld", captured_s=time.monotonic() - 60)
+    silence.placeholder, silence.reason = True, "no frame"
+    silence.frame = dataclasses.replace(silence.frame, source_id="rear")
+    before_ns = time.time_ns()
+    sink.write(silence)
+    sink.close()
+    found = by_topic(tmp_path / "a.mcap")
+    assert set(found) == {"/lipdeploy/certified_share", "/diagnostics"}
+    ((stamp_ns, share),) = found["/lipdeploy/certified_share"].items()
+    assert before_ns <= stamp_ns <= time.time_ns()
+    assert (share["index"], share["latency_ms"], share["source"]) == (None, None, "rear")
+    ((_, said),) = found["/diagnostics"].items()
+    assert said.message == "rear, no frame: WITHHELD: no frame"
+    with (tmp_path / "a.mcap").open("rb") as file:
+        schemas = [s for s, _, _ in SeekingReader(file).iter_messages() if s and s.encoding]
+    schema = next(json.loads(s.data) for s in schemas if s.name == "lipdeploy.CertifiedShare")
+    json_types: dict[str, Any] = {
+        "null": type(None),
+        "integer": int,
+        "number": (int, float),
+        "string": str,
+    }
+    for key, value in share.items():
+        kinds = schema["properties"][key]["type"]
+        if kinds != "object":
+            allowed = [json_types[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+            assert any(isinstance(value, kind) for kind in allowed), key
 
 
 def test_live_stamps_are_the_wall_clock_of_the_capture(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
+import threading
 import urllib.request
 
 import pytest
@@ -10,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.sinks import SinkContext
+from lipdeploy.runtime.sinks.metrics_server import VISITORS, MetricsHandler
 from lipdeploy.runtime.sinks.prometheus import PrometheusSink, open_prometheus
 from lipdeploy.runtime.sources.state import SourceState
 from lipdeploy.runtime.status import SinkState, StreamStatus
+from tests.runtime.page_visits import eventually
 from tests.runtime.stream_results import CONTEXT, NAMES, result
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -108,6 +113,27 @@ def test_latency_is_a_histogram_and_frames_are_counted_without_a_stream() -> Non
     assert found["lipdeploy_frames_shown_total", ()] == 3
     assert found["lipdeploy_frames_withheld_total", (("reason", "black"),)] == 1
     assert found["lipdeploy_certified_share", ()] == 1 - 2 / 64
+
+
+def test_visitors_who_say_nothing_are_few_and_leave_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(MetricsHandler, "timeout", 0.5)
+    sink = PrometheusSink("127.0.0.1", 0, CONTEXT)
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", sink.port), timeout=30))
+            for _ in range(3 * VISITORS)
+        ]
+        assert threading.active_count() - before <= VISITORS
+        for visitor in silent:  # all of them are hung up on, whoever got a thread
+            with contextlib.suppress(ConnectionError):
+                assert visitor.recv(1) == b""
+    assert eventually(lambda: threading.active_count() <= before)
+    assert scraped(sink)
+    sink.close()
+    assert threading.active_count() < before
 
 
 def test_a_taken_port_is_told_before_the_first_frame() -> None:

@@ -101,6 +101,21 @@ def test_a_device_that_hangs_when_opened() -> None:
     forever.set()
 
 
+def test_a_driver_that_hangs_for_ever_does_not_fill_the_memory() -> None:
+    forever, begun = threading.Event(), []
+
+    def connect() -> Link:
+        begun.append(1)
+        forever.wait(30)
+        return Link(1, 1)
+
+    options = LiveOptions(Backoff(50, first_s=1e-3, cap_s=1e-3), open_s=1e-3)
+    with pytest.raises(SourceError, match="8 reads of it hang; reset the device or its driver"):
+        LiveCapture("camera x", connect, "check it", options)
+    forever.set()
+    assert len(begun) == 8
+
+
 def test_the_first_connection_is_tried_again() -> None:
     source = LiveCapture(
         "stream x", plan(Link(1, 0, opened=False), Link(2, 1)), "check it", OPTIONS
@@ -222,6 +237,9 @@ def test_options_of_ffmpeg_are_in_force_only_while_they_are_held(
         "http://host/a?x=1&X-Amz-Signature=s3cret",
         "http://host/a#access_token=s3cret",
         "gst://rtspsrc location=rtsp://u:s3cret@host user-pw=s3cret ! decodebin",
+        "rtsp://host:554/user=admin_password=s3cret_channel=1_stream=0.sdp?real_stream",
+        "rtsp:/admin:s3cret@host/live",
+        "admin:s3cret@host/live",
     ],
 )
 def test_more_passwords_are_redacted(address: str) -> None:

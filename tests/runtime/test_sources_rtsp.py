@@ -6,7 +6,10 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,52 @@ def serving(port: int, colour: str) -> Iterator[subprocess.Popen[str]]:
             yield server
         finally:
             server.kill()
+
+
+@contextlib.contextmanager
+def stalling_proxy(port: int) -> Iterator[tuple[int, threading.Event]]:
+    """Forwards to a port; while the event is set nothing gets back, and waits in buffers."""
+    held, own = threading.Event(), socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, target: socket.socket, held: threading.Event) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                while held.wait(0) and not closed.wait(0.01):
+                    """The link is down."""
+                target.sendall(data)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = own.accept()[0]
+                server = socket.create_connection(("127.0.0.1", port))
+                for pair in ((client, server, threading.Event()), (server, client, held)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    closed = threading.Event()
+    threading.Thread(target=serve, daemon=True).start()
+    with own:
+        yield own.getsockname()[1], held
+    closed.set()
+
+
+def test_frames_that_waited_in_a_stalled_link_are_old(port: int) -> None:
+    with serving(port, RED), stalling_proxy(port) as (through, held):
+        source = open_source(f"rtsp://127.0.0.1:{through}/live?rtsp_transport=tcp")
+        captured_s, arrived_s = [], []
+        for frame in source:
+            captured_s.append(frame.captured_s)
+            arrived_s.append(time.monotonic())
+            if len(captured_s) == 60:
+                held.set()
+                threading.Timer(1.5, held.clear).start()
+            if len(captured_s) == 110:
+                break
+        source.close()
+    gaps = [max(b - a for a, b in pairwise(times[40:])) for times in (captured_s, arrived_s)]
+    assert gaps[1] > 1.0, "the link stood still"
+    assert gaps[0] < 0.5, "the camera did not"
+    assert max(a - c for a, c in zip(arrived_s[60:], captured_s[60:], strict=True)) > 1.0
 
 
 def is_red(frame: Frame) -> bool:

@@ -239,7 +239,8 @@ def test_unverified_model_is_refused_and_claims_nothing(make_model: Make, record
 @pytest.mark.parametrize(
     "options",
     [{"eps": -1.0}, {"eps": float("nan")}, {"keep": 0.0}, {"keep": 1.1}, {"keep": float("nan")},
-     {"max_frames": 0}, {"max_staleness_s": 0.0}, {"max_staleness_s": float("nan")}],
+     {"max_frames": 0}, {"max_staleness_s": 0.0}, {"max_staleness_s": float("nan")},
+     {"max_staleness_s": float("inf")}],
 )  # fmt: skip
 def test_options_out_of_range(model_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="expected"):

@@ -69,6 +69,8 @@ def test_each_frame_is_judged_at_the_budget_it_carries(model_path: Path, recorde
     assert status.certified_share == newest.certified_share
     names = ("road", "vegetation", "sky")
     assert status.class_shares == {names[k]: v for k, v in newest.regions.class_share.items()}
+    controls.set_eps(0.9)  # of no frame yet: what is told of the newest one keeps its budget
+    assert (link().eps, link().certified_share) == (0.3, newest.certified_share)
     assert status.sinks[0].written == 20
     assert status.sources[0].status == "live"
 

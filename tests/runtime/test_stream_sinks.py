@@ -116,6 +116,19 @@ def test_a_bug_in_a_sink_names_the_sink(model_path: Path) -> None:
     assert "sink broken.bin failed (ValueError: no such pixel)" in str(stream.caught)
 
 
+def test_what_fails_while_it_runs_was_no_wrong_option(model_path: Path, recorder: Any) -> None:
+    """A supervisor tries exit code 1 again, and 2 never."""
+
+    class Rotating(Broken):
+        def write(self, result: Result) -> None:
+            raise InputError("sink log cannot be written (No space left); name another file")
+
+    stream: Any = run(model_path, SCENE, [Rotating(), recorder()])
+    assert type(stream.caught) is LipdeployError
+    assert stream.caught.exit_code == 1
+    assert "No space left" in str(stream.caught)
+
+
 def test_a_full_disk(model_path: Path, recorder: Any) -> None:
     full, good = JsonlSink(Path("/dev/full"), ("a", "b", "c")), recorder()
     stream: Any = run(model_path, SCENE, [full, good])

@@ -115,6 +115,9 @@ def test_the_sample_unit_fits_the_command() -> None:
     service = unit["Service"]
     assert service["Type"] == "notify"
     assert " stream --source " in service["ExecStart"]
+    sinks = [word for word in service["ExecStart"].split() if "out" in word or "jsonl:" in word]
+    assert sinks
+    assert all("{time}" in sink for sink in sinks), "a restart must not write over a recording"
     assert int(service["WatchdogSec"].rstrip("s")) >= 10
     assert service["Restart"] == "on-failure"
     assert set(service["RestartPreventExitStatus"].split()) == {"2", "3", "6"}, "no retry helps"

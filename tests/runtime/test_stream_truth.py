@@ -188,3 +188,20 @@ def test_presence_by_its_clock() -> None:
     presence.captured(frame, 3.6)  # it arrives, but the model does not come back with it
     assert [reason for _, reason in presence.due(3.7)] == ["stale"]
     assert not list(Presence(live=False, max_staleness_s=0.5, size=(4, 4)).due(99.0))
+
+
+def test_a_camera_that_never_delivers_is_said_to_be_silent_beside_a_good_one() -> None:
+    presence = Presence(live=True, max_staleness_s=0.5, size=(4, 4))
+    presence.start(10.0, ["front", "rear"])
+    image = np.full((4, 4, 3), 9, np.uint8)
+    said = []
+    for step in range(1, 31):
+        now_s = 10.0 + step / 10
+        presence.captured(Frame(image, step, 0.0, now_s, "", source_id="front"), now_s)
+        front = Frame(image, step, 0.0, now_s, "", source_id="front")
+        presence.shown(Result(front, "ok", "", 0.25, None, "statistical"), now_s)
+        for frame, reason in presence.due(now_s + 0.01):
+            said.append((frame.source_id, reason))
+            presence.shown(Result(frame, "withheld", reason, 0.25, None, "none"), now_s)
+    assert set(said) == {("rear", "no frame")}
+    assert 2 <= len(said) <= 3, "once a second"

@@ -83,13 +83,13 @@ def test_status_of_a_good_frame() -> None:
     json.dumps(fields, allow_nan=False)
 
 
-@pytest.mark.parametrize("why", ["frame", "stream", "no frame"])
+@pytest.mark.parametrize("why", ["frame", "stream", "no frame", "old frame"])
 def test_no_figure_without_a_good_frame_and_a_good_stream(why: str) -> None:
     context = Context()
     if why == "stream":
         context.state, context.reason = "waiting", "reconnecting"
     result = None if why == "no frame" else make_result(reason="black" if why == "frame" else "")
-    fields = page_status(context, result, 0.02, 5.0)
+    fields = page_status(context, result, 1.5 if why == "old frame" else 0.02, 5.0)
     assert fields["state"] != "ok"
     assert fields["reason"]
     assert fields["certified_share"] is fields["certified_percent"] is None
@@ -132,6 +132,25 @@ def test_history_keeps_the_worst_of_each_second() -> None:
     assert (first.withheld, first.dropped) == (False, 5)
     assert (second.share, second.withheld, second.dropped) == (None, True, 2)
     assert (third.frames, third.share, third.latency_ms, third.dropped) == (0, None, None, 0)
+
+
+def test_a_placeholder_is_no_frame_of_the_curves() -> None:
+    history, silence = History(), make_result(reason="no frame")
+    silence.placeholder, silence.latency_ms = True, 4000.0
+    history.add(make_result(0))
+    history.add(silence)
+    history.end_second(1.0, 0)
+    history.add(silence)
+    history.end_second(2.0, 0)
+    first, second = history.samples
+    assert (first.frames, first.share, first.withheld) == (1, None, True)
+    assert first.latency_ms == make_result(0).latency_ms
+    assert (second.frames, second.share, second.latency_ms, second.withheld) == (
+        0,
+        None,
+        None,
+        True,
+    )
 
 
 def test_history_is_bounded() -> None:

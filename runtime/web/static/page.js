@@ -77,7 +77,8 @@ function showClaim(state) {
   else say(share, state === "ok" ? "nothing" : state === "withheld" || state === "stale" ? "withheld" : "–");
   if (!status) return;
   say(byId("level"), `level: ${level}`);
-  say(byId("claim-title"), level === "none" ? "Not verified" : `Certified-stable (${level})`);
+  const camera = status.source ? `${status.source}: ` : ""; // of several: whose figures these are
+  say(byId("claim-title"), camera + (level === "none" ? "Not verified" : `Certified-stable (${level})`));
   say(byId("share-name"), level === "none" ? "Share: not verified" : `Certified-stable share (${level})`);
   say(byId("claim"), claimed
     ? `of the pixels keep their class, whatever change of the frame of norm up to eps = ${status.eps} is made.`

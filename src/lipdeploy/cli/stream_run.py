@@ -19,6 +19,8 @@ from lipdeploy.runtime.report import StreamReport
 from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.sinks import SinkContext, open_sinks
 from lipdeploy.runtime.sources import open_sources
+from lipdeploy.runtime.sources.address import named_address
+from lipdeploy.runtime.sources.paths import files_named
 from lipdeploy.runtime.spare_cores import leave_cores_to_the_model
 from lipdeploy.runtime.status import StatusLink
 from lipdeploy.runtime.stream import Stream, StreamOptions
@@ -52,8 +54,8 @@ class StreamJob:
 
 def run_job(job: StreamJob) -> StreamReport:
     """Open everything, stream to the end or Ctrl-C; print the summary, also after a failure."""
-    for source in job.sources:
-        check_not_overwritten(source, job.sinks)
+    for position, source in enumerate(job.sources):
+        check_not_overwritten(named_address(source, position)[1], job.sinks)
     leave_cores_to_the_model()
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(open_session(job.model, job.engine, job.threads))
@@ -80,16 +82,14 @@ def check_not_overwritten(source: str, sinks: tuple[str, ...]) -> None:
     """Refuse to record over the source.
 
     Raises:
-        InputError: a sink is the source's own file, or its folder of images.
+        InputError: a sink is a file of the source, or its folder of images.
     """
-    origin = Path(source).expanduser()
-    if not origin.exists():
-        return
+    origins = {path.resolve() for path in files_named(source)}
     for sink in sinks:
         name = sink.removeprefix("jsonl:").removeprefix("mcap:").partition("?rotate=")[0]
         target = Path(name).expanduser()
-        into_folder = "%" in target.name and target.parent.resolve() == origin.resolve()
-        if into_folder or target.resolve() == origin.resolve():
+        into_folder = "%" in target.name and target.parent.resolve() in origins
+        if into_folder or target.resolve() in origins:
             raise InputError(f"sink {sink} would overwrite the source {source}; name another")
 
 
