@@ -4,6 +4,7 @@ The forger knows the format: head, hash and metadata fit what is claimed; only t
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -231,13 +232,10 @@ def _run_bytes(model: onnx.ModelProto, frames: np.ndarray) -> np.ndarray:
     return run_onnxruntime(model, frames)
 
 
-@pytest.mark.parametrize("claimed", PRECISIONS)
-@pytest.mark.parametrize("true", PRECISIONS)
+@pytest.mark.parametrize(("claimed", "true"), list(itertools.permutations(PRECISIONS, 2)))
 def test_only_the_graphs_own_precision_may_be_claimed(
     claimed: str, true: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if claimed == true:
-        return
     numerics = dataclasses.replace(honest_numerics(true), precision=claimed)
     trunk = toy_trunk(true).model()
     model = file_of(trunk, graph_bound(Graph(trunk)).lipschitz, numerics)
