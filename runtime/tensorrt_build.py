@@ -23,14 +23,27 @@ _REASONS = (
         "export it again with this version of lipdeploy",
     ),
     (
-        ("TopK", "TOPK", "topk", f"{LARGEST_TOPK}"),
+        ("K exceeds the maximum value",),
         f"its head sorts all pixels and TensorRT's TopK ends at {LARGEST_TOPK}; export it with "
         "`--head threshold`",
     ),
     (
-        ("insufficient memory", "OutOfMemory", "out of memory", "workspace"),
+        ("insufficient memory", "OutOfMemory", "out of memory"),
         "the device's memory or the workspace limit is too small; raise --workspace-mb or free "
         "memory",
+    ),
+    (
+        ("Failed to import initializer",),
+        "it stores numbers of a type that TensorRT does not have, such as INT16; run it in "
+        "ONNX Runtime or OpenVINO",
+    ),
+    (
+        ("cudnn_impl.cpp",),
+        "this version has no INT8 convolution without a GPU; TensorRT-RTX 1.7 has",
+    ),
+    (
+        ("generateForCurrent", "Cuda Runtime"),
+        "the build needs a GPU here; run it on the device",
     ),
 )
 

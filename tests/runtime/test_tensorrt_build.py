@@ -39,7 +39,9 @@ def test_strongly_typed_without_tf32_and_within_the_workspace() -> None:
     ("parse", "build", "words"),
     [
         (["legalUINT8: no UINT8 types for intermediate tensors"], [], "export it again"),
-        ([], ["TopK: K exceeds 3840"], "--head threshold"),
+        ([], ["ITopKLayer: K exceeds the maximum value allowed (3840)"], "--head threshold"),
+        (["Failed to import initializer: x"], [], "such as INT16"),
+        ([], ["Error Code 1: Cuda Runtime (In generateForCurrent"], "needs a GPU here"),
         ([], ["Requested amount of GPU memory, out of memory"], "--workspace-mb"),
         (["some other thing"], [], r"cannot parse it \(some other thing\)"),
         ([], ["no tactic"], r"cannot build it \(no tactic\)"),
