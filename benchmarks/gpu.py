@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -144,12 +145,12 @@ def main() -> int:
     bundled = Path(str(resources.files("lipdeploy.samples") / "scene_s.onnx"))
     log = Log(options.seconds)
     for model in options.models or [bundled]:
-        log.step(f"{model.stem} onnxruntime CPU", lambda m=model: speed(m, "onnxruntime"))
+        log.step(f"{model.stem} onnxruntime CPU", partial(speed, model, "onnxruntime"))
         for flavour in installed_flavours():
             name = f"{model.stem} {load_tensorrt(flavour).title}"
-            log.step(name, lambda m=model, f=flavour: plan_of(m, f))
-        log.step(f"{model.stem} trunk", lambda m=model: trunk_of(m))
-        log.step(f"{model.stem} onnxruntime CUDA", lambda m=model: speed(m, "onnxruntime-cuda"))
+            log.step(name, partial(plan_of, model, flavour))
+        log.step(f"{model.stem} trunk", partial(trunk_of, model))
+        log.step(f"{model.stem} onnxruntime CUDA", partial(speed, model, "onnxruntime-cuda"))
     machine = {"gpu": gpu.name, "capability": gpu.capability, "cuda": gpu.cuda}
     told = {"machine": machine | {"host": platform.machine()}, "results": log.results}
     if options.json is not None:
