@@ -32,6 +32,7 @@ from lipdeploy.runtime.plan_record import record_path
 from lipdeploy.runtime.session import open_session
 from lipdeploy.runtime.tensorrt_api import installed_flavours, load_tensorrt
 from lipdeploy.runtime.tensorrt_device import find_gpu
+from lipdeploy.runtime.tensorrt_session import open_plan
 
 RUNS, WARM_UP = 200, 20
 FRAMES = 24  # of the comparison of each plan; `lipdeploy build` takes 1,000 where the level needs
@@ -60,7 +61,7 @@ def latency_ms(call: Callable[[], object]) -> dict[str, float]:
 
 def speed(path: Path, engine: str) -> dict[str, Any]:
     """One frame after the other through a session."""
-    with open_session(path, engine) as session:
+    with open_plan(path) if engine == "tensorrt" else open_session(path, engine) as session:
         m = session.manifest
         image = np.random.default_rng(0).integers(0, 256, (m.height, m.width, 3), np.uint8)
         eps = [0.25] * m.budgets

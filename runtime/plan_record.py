@@ -201,10 +201,18 @@ def _check(record: PlanRecord) -> None:
         and all(isinstance(value, str) for value in record.metadata.values())
         and isinstance(record.options, dict)
         and type(verification.verified) is bool
-        and math.isfinite(verification.largest_error)
+        and _are_figures(verification)
     )
     if not sound:
         raise ValueError("a field of another type")
+
+
+def _are_figures(found: PlanVerification) -> bool:
+    counts = (found.frames, found.perturbed_frames, found.rounding_attacked_frames)
+    errors = (found.largest_error, found.sigma, found.slack)
+    return all(type(n) is int for n in counts) and all(
+        type(e) in (int, float) and math.isfinite(e) for e in errors
+    )
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -20,11 +20,7 @@ from lipdeploy.core.record import Standing
 from lipdeploy.core.single_precision import float32_up
 from lipdeploy.runtime.model_file import ModelFile, read_model
 
-_ENGINES = {
-    "onnxruntime": "lipdeploy.runtime.onnxruntime_session",
-    "tensorrt": "lipdeploy.runtime.tensorrt_session",
-}
-PLAN_SUFFIX = ".engine"
+_ENGINES = {"onnxruntime": "lipdeploy.runtime.onnxruntime_session"}
 
 Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 """Names of outputs and arrays by name of input, to the outputs."""
@@ -139,13 +135,9 @@ def open_session(path: Path, engine: str = "onnxruntime", threads: int = 0) -> S
         InputError: the file is missing or `threads` is negative.
         VerificationError: the file is no lipdeploy model, or not what it says.
     """
+    module = engine_module(engine)
     if threads < 0:
         raise InputError(f"threads is {threads}; expected 0 (the engine chooses) or more")
-    if Path(path).suffix == PLAN_SUFFIX:
-        from lipdeploy.runtime.tensorrt_session import open_plan
-
-        return open_plan(Path(path), threads)
-    module = engine_module(engine)
     return module.open_model(read_model(Path(path)), threads)
 
 

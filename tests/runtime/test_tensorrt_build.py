@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -69,15 +71,16 @@ def test_a_shape_that_is_not_static_is_refused() -> None:
         build_plan(fakes.tensorrt(), DATA, "m")
 
 
-def test_what_is_not_installed_or_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_not_installed_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="expected one of tensorrt, tensorrt-rtx"):
         load_tensorrt("tensort")
-    (tmp_path / "tensorrt.py").write_text("__version__ = '8.6.1'")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    old = ModuleType("tensorrt")
+    old.__version__ = "8.6.1"  # type: ignore[attr-defined]
+    old.__spec__ = ModuleSpec("tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt", old)
     assert "tensorrt" in installed_flavours()
     with pytest.raises(ArtefactError, match=r"TensorRT 8.6.1 is installed, 10.3 is the oldest"):
         load_tensorrt("tensorrt")
-    monkeypatch.delitem(__import__("sys").modules, "tensorrt")
 
 
 def checked(fakes: Fakes, monkeypatch: pytest.MonkeyPatch, model: onnx.ModelProto) -> Any:

@@ -18,8 +18,10 @@ from lipdeploy.core.errors import ArtefactError, VerificationError
 from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.verification import verify
 from lipdeploy.runtime import tensorrt_execution, tensorrt_plan, tensorrt_session
+from lipdeploy.runtime.model_file import read_model
 from lipdeploy.runtime.session import check_level, open_session
 from lipdeploy.runtime.tensorrt_device import Gpu, find_gpu
+from lipdeploy.runtime.tensorrt_session import open_plan
 from tests.export.tiny_file import SIDE, tiny_file
 from tests.runtime.tensorrt_fakes import ORIN, Fakes
 
@@ -107,7 +109,7 @@ def test_a_verified_plan_gives_what_onnxruntime_gives(
     plan: Path, model: Path, machine: Fakes
 ) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    with open_session(plan) as session, open_session(model) as reference:
+    with open_plan(plan) as session, open_session(model) as reference:
         check_level(session, unverified=False)
         assert session.engine == "tensorrt 10.16.1 Orin GPU"
         assert session.manifest.numerics.level == "statistical"
@@ -157,7 +159,7 @@ def test_a_record_that_does_not_fit(
 ) -> None:
     edited(plan, edit, whole)
     with pytest.raises((ArtefactError, VerificationError)) as caught:
-        open_session(plan)
+        open_plan(plan)
     assert caught.value.exit_code == code
     assert words in str(caught.value)
     assert "`lipdeploy build tiny.onnx tiny.engine`" in str(caught.value).replace(
@@ -171,22 +173,22 @@ def test_truncated_missing_and_foreign_plans(plan: Path, machine: Fakes) -> None
     data = plan.read_bytes()
     plan.write_bytes(data[:-7])
     with pytest.raises(VerificationError, match=rf"truncated: {len(data) - 7} of {len(data)}"):
-        open_session(plan)
+        open_plan(plan)
     plan.write_bytes(data[:-1] + b"?")
     with pytest.raises(VerificationError, match="is not the one that"):
-        open_session(plan)
+        open_plan(plan)
     plan.with_name(plan.name + ".json").unlink()
     with pytest.raises(VerificationError, match="has no record"):
-        open_session(plan)
+        open_plan(plan)
     plan.with_name(plan.name + ".json").write_text("{")
     with pytest.raises(VerificationError, match="cannot be read as JSON"):
-        open_session(plan)
+        open_plan(plan)
 
 
 def test_no_gpu_is_one_clear_line(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, Fakes(), gpu=None)
     with pytest.raises(ArtefactError, match="no GPU can be used here"):
-        open_session(plan)
+        open_plan(plan)
 
 
 def test_the_probe_of_this_machine_answers() -> None:
@@ -206,7 +208,7 @@ def test_a_forged_level_is_not_read_from_the_record(plan: Path) -> None:
         fields["metadata"]["lipdeploy.numerics"] = json.dumps(numerics)
 
     edited(plan, more, whole=True)
-    with open_session(plan) as session:
+    with open_plan(plan) as session:
         assert session.manifest.numerics.level == "none"
         with pytest.raises(VerificationError, match="its record verified"):
             check_level(session, unverified=False)
@@ -229,7 +231,7 @@ def test_a_forged_level_is_not_read_from_the_record(plan: Path) -> None:
 )
 def test_what_was_not_verified_here_claims_nothing(plan: Path, edit: Edit, words: str) -> None:
     edited(plan, lambda fields: _edit_verification(fields, edit), whole=True)
-    with open_session(plan) as session:
+    with open_plan(plan) as session:
         assert session.manifest.numerics.level == "none"
         with pytest.raises(VerificationError, match=words):
             check_level(session, unverified=False)
@@ -238,7 +240,7 @@ def test_what_was_not_verified_here_claims_nothing(plan: Path, edit: Edit, words
 def test_a_thousand_frames_on_the_plan_itself_are_evidence_too(plan: Path) -> None:
     enough = {"evidence": {}, "frames": 500, "perturbed_frames": 500}
     edited(plan, lambda f: _edit_verification(f, lambda v: v.update(enough)), whole=True)
-    with open_session(plan) as session:
+    with open_plan(plan) as session:
         assert session.manifest.numerics.level == "statistical"
 
 
@@ -253,7 +255,7 @@ def _edit_verification(fields: dict[str, Any], edit: Edit) -> None:
 
 
 def test_a_model_built_in_memory_claims_nothing(model: Path, machine: Fakes) -> None:
-    with open_session(model, "tensorrt") as session:
+    with tensorrt_session.open_model(read_model(model), 0) as session:
         assert session.manifest.numerics.level == "none"
         with pytest.raises(VerificationError, match="built in memory"):
             check_level(session, unverified=False)
@@ -262,7 +264,7 @@ def test_a_model_built_in_memory_claims_nothing(model: Path, machine: Fakes) -> 
 def test_a_plan_without_a_cuda_graph_runs_too(plan: Path, machine: Fakes) -> None:
     machine.capturable = False
     frame = np.zeros((SIDE, SIDE, 3), np.uint8)
-    with open_session(plan) as session:
+    with open_plan(plan) as session:
         before = machine.launches
         first = session.infer(frame, [0.1])
         assert np.array_equal(first.radius, session.infer(frame, [0.1]).radius)
@@ -272,4 +274,4 @@ def test_a_plan_without_a_cuda_graph_runs_too(plan: Path, machine: Fakes) -> Non
 def test_tensorrt_that_refuses_a_plan(plan: Path, machine: Fakes) -> None:
     machine.refuses = True
     with pytest.raises(ArtefactError, match=r"refused by TensorRT 10.16.1 \(magicTag"):
-        open_session(plan)
+        open_plan(plan)
