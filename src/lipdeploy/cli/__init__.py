@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": Entry("lipdeploy.cli.verify", "Prove an ONNX file's Lipschitz bound from the file."),
     "certify": Entry("lipdeploy.cli.certify", "Certify a model file on labelled data."),
     "attack": Entry("lipdeploy.cli.attack", "Attack a network and compare with its certificate."),
+    "build": Entry("lipdeploy.cli.build", "Build a TensorRT plan on this device."),
     "stream": Entry("lipdeploy.cli.stream", "Segment a video source and show what is stable."),
     "bench": Entry("lipdeploy.cli.bench", "Measure the stages of a model on this device."),
     "inspect": Entry("lipdeploy.cli.inspect", "Print what is inside an ONNX file."),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
+from lipdeploy.cli.export_handover import write_handover
 from lipdeploy.cli.verdict import layer_table, summary_line
 from lipdeploy.core.dataset import load_dataset
+from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import LEVEL_MEANING
-from lipdeploy.export.exporter import ExportReport, Request, export
+from lipdeploy.export.handover.targets import TARGETS
 from lipdeploy.export.head import HEADS
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
-from lipdeploy.training.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from lipdeploy.export.exporter import ExportReport
 
 HELP = """Turn a checkpoint into one verified ONNX file.
 
@@ -21,14 +25,18 @@ Folds the orthogonal parametrisations into plain weights, appends the certificat
 the Lipschitz constant of every stored layer, measures the engine against float64 and checks the
 written file with `lipdeploy verify`. Nothing is written when a check fails (exit 3).
 
+With --for, files for DeepStream, Triton or Holoscan are written into folders beside TARGET. Where
+the model was exported before, name it in place of the checkpoint, and a folder as TARGET or none.
+
 \b
 Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
+         lipdeploy export polyps.onnx --for triton --for deepstream
 """
 
 
 @click.command(help=HELP)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--imgsz", type=int, nargs=2, metavar="H W", help="Input size.  [default: that of training]"
 )
@@ -47,17 +55,37 @@ Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data set whose train images join the frames."
 )
+@click.option(
+    "--for",
+    "handover",
+    type=click.Choice(list(TARGETS)),
+    multiple=True,
+    help="Also write the files of this server or pipeline. Repeatable.",
+)
 def command(
     checkpoint: Path,
-    target: Path,
+    target: Path | None,
     imgsz: tuple[int, int] | None,
     head: str,
     budgets: int,
     logits: bool,
     frames: int,
     data: Path | None,
+    handover: tuple[str, ...],
 ) -> int:
     """Turn a checkpoint into one verified ONNX file."""
+    if checkpoint.suffix == ".onnx":
+        if not handover:
+            raise InputError(f"{checkpoint} is exported already; say what --for, or name a .pt")
+        write_handover(checkpoint, handover, target or checkpoint.parent)
+        return 0
+    if target is None:
+        raise click.UsageError("TARGET is missing: where should the .onnx file go?")
+    from tqdm import tqdm
+
+    from lipdeploy.export.exporter import Request, export
+    from lipdeploy.training.checkpoint import load_checkpoint
+
     loaded = load_checkpoint(checkpoint)
     images = [pair.image for pair in load_dataset(data).pairs("train")] if data else []
     height, width = imgsz or loaded.imgsz
@@ -66,6 +94,8 @@ def command(
     with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))
     _print(report, target)
+    if handover:
+        write_handover(target, handover, target.parent)
     return 0
 
 

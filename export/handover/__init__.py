@@ -1,0 +1,1 @@
+"""Files for other people's servers and pipelines, written beside a model on request."""

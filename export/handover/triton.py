@@ -1,0 +1,75 @@
+"""A Triton model repository: one entry for ONNX Runtime, one for a TensorRT plan.
+
+Source: Triton Inference Server, model configuration (model_config.proto).
+"""
+
+from __future__ import annotations
+
+from lipdeploy.export.handover.target import COPY_OF_MODEL, Subject, comment, quoted
+
+_TYPES = {"image": "TYPE_UINT8", "eps": "TYPE_FP32", "mask": "TYPE_UINT8"}
+
+README = """# Triton model repository of {name}
+
+    tritonserver --model-repository=$PWD
+
+`{name}` runs in ONNX Runtime and is complete. `{name}_trt` needs a plan that `lipdeploy build`
+wrote on the server's own GPU, with the TensorRT of the Triton image:
+
+    lipdeploy build {name}.onnx {name}_trt/1/model.plan
+
+Triton loads the plan without its record `model.plan.json`, so it does not notice a plan of another
+model: keep the two together, and check them with `lipdeploy build --verify`.
+
+{facts}
+"""
+
+
+def triton(subject: Subject) -> dict[str, str]:
+    """The files of a repository."""
+    name = subject.name
+    plan = f"{name}_trt"
+    facts = "\n".join(f"* {fact}" for fact in subject.facts)
+    return {
+        f"{name}/config.pbtxt": _config(subject, name, 'backend: "onnxruntime"', "model.onnx"),
+        f"{name}/1/model.onnx": COPY_OF_MODEL,
+        f"{plan}/config.pbtxt": _config(subject, plan, 'platform: "tensorrt_plan"', "model.plan"),
+        f"{plan}/1/put-model.plan-here": "see README.md\n",
+        "README.md": README.format(name=name, facts=facts),
+    }
+
+
+def _config(subject: Subject, name: str, runner: str, file: str) -> str:
+    m = subject.manifest
+    frame = [1, m.height, m.width]
+    inputs = _tensors({"image": [*frame, 3], "eps": [m.budgets]})
+    outputs = _tensors({"mask": frame, "radius": frame, "flips": [1, m.budgets]})
+    parameters = _parameters(
+        {
+            "lipdeploy.level": subject.level,
+            "lipdeploy.lipschitz": repr(m.lipschitz),
+            "lipdeploy.classes": ",".join(m.class_names),
+        }
+    )
+    return (
+        comment(subject.facts)
+        + f"name: {quoted(name)}\n{runner}\n"
+        + f"default_model_filename: {quoted(file)}\n"
+        + "max_batch_size: 0  # the batch of 1 is part of the shapes\n"
+        + f"input [\n{inputs}\n]\noutput [\n{outputs}\n]\n{parameters}"
+    )
+
+
+def _tensors(shapes: dict[str, list[int]]) -> str:
+    return ",\n".join(
+        f"  {{ name: {quoted(name)} data_type: {_TYPES.get(name, 'TYPE_FP32')} "
+        f"dims: [ {', '.join(map(str, shape))} ] }}"
+        for name, shape in shapes.items()
+    )
+
+
+def _parameters(values: dict[str, str]) -> str:
+    return "".join(
+        f"parameters {{ key: {quoted(key)} value: {{ string_value: {quoted(value)} }} }}\n"
+        for key, value in values.items()
+    )
