@@ -96,8 +96,9 @@ def head_nodes(spec: HeadSpec) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
     one = n.constant("one", 1.0)
     winner, margin = _top2(n, spec, zero)
     frame = n.constant("frame_shape", [1, spec.height, spec.width], np.int64)
-    n.add("Cast", [winner], "winner_byte", to=TensorProto.UINT8)
-    n.add("Reshape", ["head/winner_byte", frame], "mask")
+    n.add("Reshape", [winner, frame], "winner_frame")
+    # TensorRT takes bytes as an output and nowhere else: the cast comes last.
+    n.add("Cast", ["head/winner_frame"], "mask", to=TensorProto.UINT8)
     cost = _radius(n, spec, margin, zero, frame)
     budget = _budget(n, spec)
     if spec.kind == "sort":
