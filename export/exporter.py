@@ -47,7 +47,7 @@ FLOAT32_TOLERANCE = 1e-3
 # Errors beyond D fail `verify`, whose attack on rounding may find more than was measured here.
 SLACK_RESERVE = 2.0
 ATTACK_EPS, ATTACK_STEPS, ATTACK_EVERY = 0.5, 3, 8
-ROUNDING_STEPS = 32  # neighbours of the worst frame, tried against the rounding of each engine
+ROUNDING_EVERY = 16  # frames for each neighbour tried against the rounding of an engine
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ def _measure(
     modules = [engine_module(name) for name in available_engines()]
     engines = {m.ENGINE: _logits(m.open_graph(data, 0), request.budgets) for m in modules}
     frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
-    return measure_engines(engines, replay, _counted(frames, progress), ROUNDING_STEPS)
+    steps = -(-request.frames // ROUNDING_EVERY)
+    return measure_engines(engines, replay, _counted(frames, progress), steps)
 
 
 def _logits(run: Run, budgets: int) -> Logits:

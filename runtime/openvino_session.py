@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in float32 and nothing less. The only file that needs OpenVINO.
+"""OpenVINO on the CPU, in float32 and nothing less.
 
 Left to itself OpenVINO computes in bf16 or f16 where the processor offers it. That is asked not to
 happen, and after compilation every operator is checked for it: a certificate measured in float32
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from lipdeploy.core.errors import ArtefactError, VerificationError
 from lipdeploy.runtime.engine_session import (
@@ -24,6 +23,7 @@ from lipdeploy.runtime.engine_session import (
     unloadable,
 )
 from lipdeploy.runtime.model_file import ModelFile
+from lipdeploy.runtime.openvino_package import openvino
 from lipdeploy.runtime.session import Run
 
 ENGINE = f"openvino {openvino.__version__.partition('-')[0]} CPU"
@@ -57,7 +57,7 @@ def open_graph(data: bytes, threads: int) -> Run:
     return _runner(compiled_model(openvino.Core().read_model(data), threads))
 
 
-def compiled_model(model: openvino.Model, threads: int) -> openvino.CompiledModel:
+def compiled_model(model: Any, threads: int) -> Any:
     """Compile for the CPU in float32.
 
     Raises:
@@ -80,7 +80,7 @@ def compiled_model(model: openvino.Model, threads: int) -> openvino.CompiledMode
     return compiled
 
 
-def precisions(model: openvino.Model) -> dict[str, str]:
+def precisions(model: Any) -> dict[str, str]:
     """What each operator of a compiled graph computes in, by name."""
     found = {}
     for operator in model.get_ops():
@@ -112,7 +112,7 @@ def check_float32(hint: str, found: Mapping[str, str]) -> None:
         )
 
 
-def _runner(compiled: openvino.CompiledModel) -> Run:
+def _runner(compiled: Any) -> Run:
     """The compiled model as a function of arrays; one call at a time, since it has one request."""
     request = compiled.create_infer_request()
     turn = threading.Lock()
@@ -143,7 +143,7 @@ def _name(port: Any) -> str:
     return str((known or names or ["?"])[0])
 
 
-def _metadata(model: openvino.Model) -> dict[str, str]:
+def _metadata(model: Any) -> dict[str, str]:
     """What the ONNX reader kept of the file's metadata."""
     found: Mapping[str, Any] = dict(model.rt_info).get("framework", {})
     return {key: str(getattr(value, "value", value)) for key, value in found.items()}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +18,7 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from lipdeploy.cli import main
 from lipdeploy.core.content_hash import RECORD_KEY, with_entries
@@ -25,6 +30,7 @@ from lipdeploy.runtime.bound_model import BoundModel
 from lipdeploy.runtime.engine_session import EngineSession
 from lipdeploy.runtime.measured_engines import doubt_on, family, measured_as, measured_engines
 from lipdeploy.runtime.model_file import read_model
+from lipdeploy.runtime.openvino_package import openvino
 from lipdeploy.runtime.session import (
     Session,
     available_engines,
@@ -111,7 +117,7 @@ def test_openvino_refuses_what_it_cannot_load(model_path: Path) -> None:
 
 
 def test_openvino_computes_in_float32_and_says_where_it_does_not(model_path: Path) -> None:
-    core = openvino_session.openvino.Core()
+    core = openvino.Core()
     compiled = openvino_session.compiled_model(core.read_model(model_path.read_bytes()), 1)
     found = openvino_session.precisions(compiled.get_runtime_model())
     assert found
@@ -141,11 +147,30 @@ def test_dlpack_in_and_out_copies_nothing(model_path: Path) -> None:
         found = session.infer_dlpack(tensor, [0.1])
         expected = session.infer(tensor.numpy(), [0.1])
         assert np.array_equal(found.radius, expected.radius)
-        shared = torch.from_dlpack(found.mask)
+        shared = from_dlpack(found.mask)
         assert shared.data_ptr() == found.mask.ctypes.data
     for wrong in (tensor.float(), tensor[:, :32], object(), torch.zeros(3, requires_grad=True)):
         with pytest.raises(InputError, match="expected uint8"):
             session.infer_dlpack(wrong, [0.1])
+
+
+def test_openvino_reports_to_nobody() -> None:
+    """`import openvino` alone sends an event and keeps an identifier in the home folder."""
+    code = """
+import socket, sys
+def refuse(*args, **kwargs):
+    raise SystemExit(f"connects to {args}")
+socket.socket.connect = socket.getaddrinfo = refuse
+import lipdeploy.runtime.openvino_session
+assert "openvino" in sys.modules
+assert not [m for m in sys.modules if m.startswith("openvino_telemetry.")]
+"""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "HOME": home}, check=False
+        )
+        assert done.returncode == 0
+        assert not list(Path(home).iterdir())
 
 
 # --- IOBinding, on the CPU, where the same code runs as on a GPU
@@ -177,10 +202,10 @@ def test_a_tensor_goes_in_and_tensors_come_out(model_path: Path, fixed: bool) ->
         tensor = torch.from_numpy(image(seed)[None])
         found = model.run_shared(tensor, np.array([0.2], np.float32))
         expected = plain.infer(image(seed), [0.2])
-        mask = torch.from_dlpack(found.mask)
+        mask = from_dlpack(found.mask)
         assert np.array_equal(mask.numpy()[0], expected.mask)
-        assert np.array_equal(torch.from_dlpack(found.radius).numpy()[0], expected.radius)
-        assert np.array_equal(torch.from_dlpack(found.flips).numpy()[0], expected.flips)
+        assert np.array_equal(from_dlpack(found.radius).numpy()[0], expected.radius)
+        assert np.array_equal(from_dlpack(found.flips).numpy()[0], expected.flips)
         places.add(mask.data_ptr())
     assert len(places) == 1  # the buffers stay where they are
     again = model.run(["mask"], {"image": image(3)[None]})
@@ -309,6 +334,7 @@ def test_evidence_names_engines_in_two_ways() -> None:
     assert "only on no engine at all" in doubt_on(ORT, numerics())
     # `engines` is the whole truth where it is there, and what is no list of names is nothing
     assert doubt_on(ORT, numerics(engine=ORT, engines={OV: {}}))
+    odd: Any
     for odd in (None, 3, "onnxruntime 1 CPU", [3], {}):
         assert doubt_on(ORT, numerics(engines=odd, engine=ORT))
     assert doubt_on("onnxruntime 1.32.0 CUDA GPU", new)

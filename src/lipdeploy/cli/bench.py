@@ -11,10 +11,10 @@ import click
 from lipdeploy.cli.bench_table import table
 from lipdeploy.cli.engine_option import NAMES
 from lipdeploy.cli.json_text import json_text
-from lipdeploy.core.errors import InputError
+from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.runtime.bench import BenchOptions, bench
 from lipdeploy.runtime.model_file import read_bytes
-from lipdeploy.runtime.session import available_engines, checked_eps, engine_for
+from lipdeploy.runtime.session import available_engines, checked_eps, engine_for, engine_module
 
 HELP = """Measure a model on this device: engines side by side, and the stages of a stream.
 
@@ -66,6 +66,7 @@ def command(
     names = tuple(dict.fromkeys(engines)) or _all_for(model)
     for name in names:
         engine_for(model, name)
+        engine_module(name)  # one that cannot run is told before anything takes time
     options = BenchOptions(names, frames, threads, checked_eps(eps))
     bare, why_not = _without_head(model)
     report = bench(model, options, bare, _progress)
@@ -93,7 +94,10 @@ def _without_head(model: Path) -> tuple[bytes | None, str]:
         from lipdeploy.export.bare_graph import bare_graph
     except ModuleNotFoundError as error:
         return None, f'it needs {error.name}: pip install "lipdeploy[export]"'
-    return bare_graph(data, str(model)), ""
+    try:
+        return bare_graph(data, str(model)), ""
+    except VerificationError as error:
+        return None, str(error)
 
 
 def _progress(rounds: Iterable[int]) -> Iterator[int]:
