@@ -140,7 +140,7 @@ def test_a_failed_replacement_leaves_the_old_file_alone(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """`lipdeploy verify` passes every tiny model."""
-    monkeypatch.setattr(verify_command, "verify", lambda path, *_: passed(path))
+    monkeypatch.setattr(verify_command, "verify", lambda path, *_, **__: passed(path))
 
 
 @pytest.mark.usefixtures("quick")
@@ -272,7 +272,7 @@ def test_calibration_frames_of_the_users_data(
     data.write_text("train: images\nval: images\nmasks_dir: masks\nnames: [a, b]\n")
     seen: list[Any] = []
 
-    def note(path: Path, frames: int, images: list[Any], _: bool) -> Verification:
+    def note(path: Path, frames: int, images: list[Any], *_: Any, **__: Any) -> Verification:
         seen.extend(images)
         return passed(path)
 
