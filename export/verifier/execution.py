@@ -71,7 +71,7 @@ def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineEr
     found: list[EngineError] = []
     for name in available_engines():
         engine = engine_module(name)
-        check_head_run(engine.open_graph(head_model(spec), 0), spec)
+        check_head_run(engine.open_graph(head_model(spec, graph.opset), 0), spec)
         logits = engine.open_graph(with_logits(graph), 0)
         with engine.open_model(file, 0) as session:
             trial = _Trial(session, logits, replay, file)

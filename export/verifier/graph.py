@@ -46,6 +46,12 @@ class Graph:
         self._types = {info.name: info.type.tensor_type.elem_type for info in infos}
         self.producer = {name: node for node in self.nodes for name in node.output if name}
 
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators, 0 if the file names none."""
+        imports = self.model.opset_import
+        return next((int(o.version) for o in imports if o.domain in ("", "ai.onnx")), 0)
+
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Static shape of a tensor."""
         if tensor in self.constants:

@@ -22,7 +22,7 @@ Logits = npt.NDArray[np.float32]
 _OUTPUTS = ("mask", "radius", "flips")
 
 
-def head_model(spec: HeadSpec) -> bytes:
+def head_model(spec: HeadSpec, opset: int = OPSET) -> bytes:
     """A model of the head alone: `logits` and `eps` to `mask`, `radius` and `flips`."""
     nodes, constants = head_nodes(spec)
     frame = [1, spec.height, spec.width]
@@ -36,7 +36,7 @@ def head_model(spec: HeadSpec) -> bytes:
     infos = {n: helper.make_tensor_value_info(n, *shape) for n, shape in shapes.items()}
     inputs, outputs = [infos["logits"], infos["eps"]], [infos[name] for name in _OUTPUTS]
     graph = helper.make_graph(nodes, "head", inputs, outputs, constants)
-    opsets = [helper.make_opsetid("", OPSET)]
+    opsets = [helper.make_opsetid("", opset)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     return bytes(model.SerializeToString())
 

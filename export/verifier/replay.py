@@ -1,7 +1,9 @@
 """Float64 execution of a graph in NumPy: the reference that no engine shares code with.
 
 ONNX Runtime has no float64 convolution, so the oracle is replayed here: the stored weights,
-exactly, in float64 arithmetic. The operators are in `operators/`.
+exactly, in float64 arithmetic, floats of 16 bits included. A quantized activation is clipped to
+what its integers can hold and not rounded: the rounding is part of an engine's error. The operators
+are in `operators/`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.verifier.constants import folded_constants
 from lipdeploy.export.verifier.graph import Graph, attributes, label
 from lipdeploy.export.verifier.operators import OPERATORS
+from lipdeploy.export.verifier.quantizers import activation_quantizers
 
 Array = npt.NDArray[np.float64]
 
@@ -36,6 +39,9 @@ class Replay:
         for node in self.nodes:
             if node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx"):
                 raise VerificationError(f"{label(node)} cannot be replayed in float64")
+        found = activation_quantizers(graph, self.constants)
+        self.clips = {id(each.node): each for each in found}
+        self.clipped = {id(reader) for each in found for reader in each.readers}
         self.threads = ThreadpoolController()
         self.last_use = {name: i for i, node in enumerate(self.nodes) for name in node.input}
 
@@ -56,11 +62,18 @@ class Replay:
         values: dict[str, Any] = {self.image: value}
         for index, node in enumerate(self.nodes):
             inputs = [values.get(n, self.constants.get(n)) if n else None for n in node.input]
-            values.update(zip(node.output, _outputs(node, inputs), strict=False))
+            values.update(zip(node.output, self._computed(node, inputs), strict=False))
             for name in node.input:
                 if self.last_use[name] == index and name != self.logits:
                     values.pop(name, None)
         return np.asarray(values[self.logits], np.float64)
+
+    def _computed(self, node: onnx.NodeProto, inputs: list[Any]) -> list[Any]:
+        if id(node) in self.clips:
+            return [self.clips[id(node)].clipped(inputs[0])]
+        if id(node) in self.clipped:
+            return [inputs[0]]
+        return _outputs(node, inputs)
 
 
 def _outputs(node: onnx.NodeProto, inputs: list[Any]) -> list[Any]:

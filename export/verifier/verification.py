@@ -22,6 +22,7 @@ from lipdeploy.export.verifier.head_check import check_head
 from lipdeploy.export.verifier.isolation import check_survives
 from lipdeploy.export.verifier.lipschitz import foreign_bound, graph_bound
 from lipdeploy.export.verifier.parity import Frame
+from lipdeploy.export.verifier.precision import check_precision
 from lipdeploy.export.verifier.tightness import layer_estimates
 from lipdeploy.runtime.model_file import ModelFile, model_file, read_bytes
 
@@ -36,6 +37,9 @@ class Verification:
         lipschitz: computed from the stored weights.
         declared: L of the metadata.
         level: of the metadata.
+        precision: as the graph computes; empty before that was found.
+        quantizers: of activations.
+        quantized_weights: weights stored as integers.
         slack: D of the metadata.
         layers: bound of every linear layer.
         tightness: of each layer where asked for: bound over a lower estimate of the norm.
@@ -51,6 +55,9 @@ class Verification:
     lipschitz: float = float("nan")
     declared: float = float("nan")
     level: str = "none"
+    precision: str = ""
+    quantizers: int = 0
+    quantized_weights: int = 0
     slack: float = float("nan")
     layers: tuple[LayerBound, ...] = ()
     tightness: tuple[float | None, ...] = ()
@@ -118,6 +125,7 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     found.checks.append("interface: image, eps to mask, radius, flips")
     check_head(graph, manifest)
     found.checks.append(f"head: the {manifest.head} head of the contract, node by node")
+    _check_precision(graph, manifest, found)
     _check_bound(graph, manifest, tight, found)
     if weights_sha256(model.graph.initializer) != manifest.weights_sha256:
         raise VerificationError("the weights do not have the hash of the metadata; export again")
@@ -128,6 +136,13 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     found.checks.append("head alone: ties, zeros and huge logits as in float64")
     found.checks.append("parity: " + _parity(found.errors, numerics.slack))
     found.record = _record(file, found)
+
+
+def _check_precision(graph: Graph, manifest: Manifest, found: Verification) -> None:
+    contents = check_precision(graph, manifest)
+    found.precision = contents.precision
+    found.quantizers, found.quantized_weights = contents.activations, contents.weights
+    found.checks.append(f"precision {contents}: as the graph computes")
 
 
 def _check_bound(graph: Graph, manifest: Manifest, tight: bool, found: Verification) -> None:

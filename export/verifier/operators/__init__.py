@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lipdeploy.export.verifier.operators import convolution, elementwise, layout, pooling
+from lipdeploy.export.verifier.operators import (
+    convolution,
+    elementwise,
+    layout,
+    pooling,
+    quantization,
+)
 
 OPERATORS: dict[str, Callable[..., list[Any]]] = {
     **convolution.OPERATORS,
     **elementwise.OPERATORS,
     **layout.OPERATORS,
     **pooling.OPERATORS,
+    **quantization.OPERATORS,
 }

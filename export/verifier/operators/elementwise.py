@@ -1,4 +1,4 @@
-"""Operators on single elements, normalisation by stored statistics, and (de)quantization."""
+"""Operators on single elements, and normalisation by stored statistics."""
 
 from __future__ import annotations
 
@@ -52,39 +52,6 @@ def _clip(_: Found, x: Array, least: Any = None, most: Any = None) -> list[Array
     return [low if most is None else np.minimum(low, most)]
 
 
-def _dequantize(found: Found, x: Any, scale: Any, zero: Any = None) -> list[Array]:
-    if found.get("block_size", 0):
-        raise ValueError("block_size is not known")
-    scale, zero = (_along(found, x, value) for value in (scale, zero))
-    shifted = np.asarray(x, np.float64) - (0 if zero is None else np.asarray(zero, np.float64))
-    return [shifted * np.asarray(scale, np.float64)]
-
-
-def _quantize(found: Found, x: Any, scale: Any, zero: Any = None) -> list[npt.NDArray[Any]]:
-    """Of constants only: where a tie is near, engines may choose either neighbour."""
-    if found.get("block_size", 0) or found.get("output_dtype", 0):
-        raise ValueError("block_size and output_dtype are not known")
-    kind = np.dtype(np.uint8) if zero is None else np.asarray(zero).dtype
-    if kind not in (np.int8, np.uint8, np.int16, np.uint16):
-        raise ValueError(f"quantization to {kind} is not known")
-    scale, zero = (_along(found, x, value) for value in (scale, zero))
-    steps = np.asarray(x, np.float64) / np.asarray(scale, np.float64)
-    if not np.isfinite(steps).all() or (np.abs(steps - np.floor(steps) - 0.5) < 1e-4).any():
-        raise ValueError("a value lies between two steps; store the quantized weights")
-    limits = np.iinfo(kind)
-    shift = 0 if zero is None else np.asarray(zero, np.int64)
-    return [np.clip(np.rint(steps) + shift, limits.min, limits.max).astype(kind)]
-
-
-def _along(found: Found, x: Any, value: Any) -> Any:
-    """Scale or zero point in the shape that meets x: per tensor, or per index of one axis."""
-    if value is None or np.ndim(value) == 0:
-        return value
-    shape = [1] * np.ndim(x)
-    shape[int(found.get("axis", 1))] = -1
-    return np.reshape(value, shape if np.ndim(x) else np.shape(value))
-
-
 def _constant(found: Found) -> list[npt.NDArray[Any]]:
     value = found.get("value")
     if isinstance(value, onnx.TensorProto):
@@ -103,7 +70,6 @@ OPERATORS: dict[str, Callable[..., list[Any]]] = {
     "Cast": _cast,
     "Clip": _clip,
     "Constant": _constant,
-    "DequantizeLinear": _dequantize,
     "Div": lambda _, a, b: [a / b],
     "Dropout": lambda _, x, *rest: [x],
     "Elu": _elu,
@@ -116,7 +82,6 @@ OPERATORS: dict[str, Callable[..., list[Any]]] = {
     "Mul": lambda _, a, b: [a * b],
     "Neg": lambda _, x: [-x],
     "PRelu": lambda _, x, slope: [np.where(x < 0, slope * x, x)],
-    "QuantizeLinear": _quantize,
     "Relu": lambda _, x: [np.maximum(x, 0.0)],
     "Selu": _selu,
     "Sigmoid": lambda _, x: [0.5 * (1 + np.tanh(0.5 * x))],

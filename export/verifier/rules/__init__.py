@@ -11,6 +11,7 @@ from lipdeploy.export.verifier.rules import (
     layout,
     linear,
     pooling,
+    quantization,
     sorting,
     sums,
 )
@@ -21,6 +22,7 @@ RULES: dict[str, Rule] = {
     **layout.RULES,
     **linear.RULES,
     **pooling.RULES,
+    **quantization.RULES,
     **sorting.RULES,
     **sums.RULES,
 }

@@ -10,6 +10,7 @@ import onnx
 
 from lipdeploy.export.verifier.constants import Constants, folded_constants
 from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.quantizers import activation_quantizers
 
 if TYPE_CHECKING:
     from lipdeploy.export.verifier.rules.walk import Rule
@@ -21,6 +22,7 @@ class File:
 
     Attributes:
         units: tensors still in units of bytes.
+        clips: nodes that are one half of a quantized activation, by id.
         parent: for each tensor that moves, the last tensor that it depends on through that alone.
         norms: bounds of linear operators, by node and by the form of their weights.
         shares: how each sum shares the squared distance out among its terms.
@@ -33,6 +35,7 @@ class File:
     rules: Mapping[str, Rule]
     constants: Constants = field(init=False)
     units: set[str] = field(init=False)
+    clips: set[int] = field(init=False)
     parent: dict[str, str] = field(init=False)
     norms: dict[tuple[int, bytes], float] = field(default_factory=dict)
     shares: dict[int, list[float]] = field(default_factory=dict)
@@ -42,6 +45,8 @@ class File:
     def __post_init__(self) -> None:
         self.constants = folded_constants(self.graph)
         self.units = byte_tensors(self.graph, self.image)
+        found = activation_quantizers(self.graph, self.constants)
+        self.clips = {id(node) for each in found for node in (each.node, *each.readers)}
         self.parent = self._parents()
 
     def moving(self, node: onnx.NodeProto) -> list[str]:
@@ -89,11 +94,15 @@ def common(parent: Mapping[str, str], names: Iterable[str]) -> str:
     return found
 
 
+_KEEP_UNITS = frozenset(
+    {"Cast", "Identity", "Transpose", "Sub", "Add", "Pad", "QuantizeLinear", "DequantizeLinear"}
+)
+
+
 def byte_tensors(graph: Graph, image: str) -> set[str]:
-    """Tensors still in units of bytes: a uint8 image after casts, layout changes and shifts."""
+    """Tensors still in units of bytes: a uint8 image after casts, layout changes, shifts, clips."""
     found = {image} if graph.dtype(image) == onnx.TensorProto.UINT8 else set()
     for node in graph.nodes:
-        kinds = ("Cast", "Identity", "Transpose", "Sub", "Add", "Pad")
-        if node.op_type in kinds and found.intersection(node.input):
+        if node.op_type in _KEEP_UNITS and found.intersection(node.input):
             found.update(node.output)
     return found

@@ -24,6 +24,9 @@ from lipdeploy.export.verifier.rules.weights import Weights, per_index, unbroadc
 def _sum(walk: Walk, node: onnx.NodeProto) -> None:
     weights, shape = walk.take(node.output[0]), walk.shape(node.output[0])
     terms = walk.file.moving(node)
+    for index, name in enumerate(node.input):
+        if name in walk.file.constants:
+            walk.constant(node, index)  # an infinite shift would leave nothing of the function
     if not weights.any():
         return
     if len(terms) < 2:

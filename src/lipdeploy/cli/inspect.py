@@ -62,6 +62,7 @@ def _text(file: ModelFile) -> str:
         "head": manifest.head,
         "bound": f"L <= {at_most(manifest.lipschitz, 8)}, {len(manifest.layers)} linear layers",
         "level": f"{numerics.level}: {LEVEL_MEANING[numerics.level]}",
+        "precision": _precision(file),
         "slack": f"D = {numerics.slack:.3g} at {numerics.precision}; {_pairs(numerics.evidence)}",
         "training": _pairs(manifest.training),
         "metrics": _pairs(manifest.metrics),
@@ -76,6 +77,15 @@ def _text(file: ModelFile) -> str:
     absent = "none" if file.standing.signature_text is None else "cannot be read"
     rows["signature"] = f"by key {key}, not checked here" if key else absent
     return "\n".join(f"{name:9}  {printable(text)}" for name, text in rows.items())
+
+
+def _precision(file: ModelFile) -> str:
+    """What the graph computes in, by a valid record; otherwise as declared."""
+    record, declared = file.standing.record, file.manifest.numerics.precision
+    if not file.standing.valid or record is None:
+        return f"{declared}, as declared"
+    found = (check.removeprefix("precision ") for check in record.checks)
+    return next((text for text in found if text.startswith(declared)), declared)
 
 
 def _signer(file: ModelFile) -> str | None:
