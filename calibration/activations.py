@@ -11,7 +11,7 @@ exactly but for the padding at the border, which becomes grey level 128.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,9 @@ from lipdeploy.export.verifier.rules.file import byte_tensors
 
 CENTRE, INTEGER_CENTRE = 127.5, 128.0
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+Append = Callable[[onnx.ModelProto, str, np.float32, "Grid"], None]
+"""Adds the nodes that follow a tensor: model, tensor, scale, integers."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,19 @@ def quantized_activations(
         limits: largest value of each tensor that is represented, above 0.
         grid: the integers.
     """
+    return _with_nodes(trunk, limits, grid, _append_pair)
+
+
+def clipped_activations(
+    trunk: onnx.ModelProto, limits: Mapping[str, float], grid: Grid
+) -> onnx.ModelProto:
+    """What `quantized_activations` is in real arithmetic: clips in place of the pairs."""
+    return _with_nodes(trunk, limits, grid, _append_clip)
+
+
+def _with_nodes(
+    trunk: onnx.ModelProto, limits: Mapping[str, float], grid: Grid, append: Append
+) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(trunk)
     scales = {name: limit / grid.largest for name, limit in limits.items()}
@@ -74,18 +90,24 @@ def quantized_activations(
     for node in nodes:
         if node.op_type in CONVOLUTIONS and node.input[0] in scales:
             node.input[0] = _name(node.input[0], grid)
-    present = {i.name for i in model.graph.input} | {t.name for t in model.graph.initializer}
     del model.graph.node[:]
     for node in nodes:
         model.graph.node.append(node)
         for name in node.output:
             if name in scales:
-                _append_pair(model, name, scales[name], grid)
-    assert not present & scales.keys()  # an input or a stored tensor has no node to stand behind
+                append(model, name, np.float32(scales[name]), grid)
     return model
 
 
-def _append_pair(model: onnx.ModelProto, name: str, scale: float, grid: Grid) -> None:
+def _append_clip(model: onnx.ModelProto, name: str, scale: np.float32, grid: Grid) -> None:
+    ends = {f"{name}_low": -(grid.largest + 1), f"{name}_high": grid.largest}
+    for end, integer in ends.items():
+        _store(model, end, np.asarray(float(scale) * integer))
+    clip = helper.make_node("Clip", [name, *ends], [_name(name, grid)], f"clip_{name}")
+    model.graph.node.append(clip)
+
+
+def _append_pair(model: onnx.ModelProto, name: str, scale: np.float32, grid: Grid) -> None:
     step, zero, integers = f"{name}_scale", f"{name}_zero", f"{name}_{grid.dtype.__name__}"
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(scale, np.float32), step))
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(0, grid.dtype), zero))

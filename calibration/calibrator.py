@@ -1,0 +1,159 @@
+"""From a verified float32 file to a verified file of another precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from lipdeploy.calibration.attack import L2Attack
+from lipdeploy.calibration.derivatives import ReversePass
+from lipdeploy.calibration.examples import Examples, measurement_frames
+from lipdeploy.calibration.slack import measured_numerics
+from lipdeploy.calibration.source import Source
+from lipdeploy.calibration.transformation import Plan, Transformed, transformed
+from lipdeploy.core.manifest import Manifest, Numerics
+from lipdeploy.export.artefact import assembled
+from lipdeploy.export.engine_parity import EngineMeter, measure_engines
+from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, Logits, interleaved
+from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.verification import Verification
+from lipdeploy.runtime.session import Run, available_engines, engine_module
+
+ATTACK_EVERY = 8
+ROUNDING_STEPS = 96  # neighbours of the worst frame, tried against the rounding of each engine
+CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How D is measured.
+
+    Attributes:
+        frames: clean and attacked ones; below 1,000 the level is `none`.
+        engines: names; none: every one of `CPU_ENGINES` that is installed.
+    """
+
+    frames: int = STATISTICAL_FRAMES
+    engines: Sequence[str] = ()
+
+    @property
+    def engine_names(self) -> tuple[str, ...]:
+        """The engines that D will cover."""
+        here = tuple(name for name in CPU_ENGINES if name in available_engines())
+        return tuple(dict.fromkeys(self.engines)) or here
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one precision.
+
+    Attributes:
+        verification: of the written file.
+        numerics: as stored.
+        limits: range of each quantized activation.
+    """
+
+    verification: Verification
+    numerics: Numerics
+    limits: dict[str, float]
+
+
+class Calibrator:
+    """One source on one data set; attacked frames are found once for all precisions."""
+
+    def __init__(self, source: Source, examples: Examples, measurement: Measurement) -> None:
+        self.source, self.examples, self.measurement = source, examples, measurement
+        self._attack = _Remembered(L2Attack(ReversePass(source.graph)))
+        self._engines = {name: engine_module(name) for name in measurement.engine_names}
+
+    def calibrate(self, plan: Plan, target: Path, progress: Progress) -> Report:
+        """Write `target`; nothing is left there when a check fails.
+
+        Raises:
+            InputError: an example that cannot be read, a weight that does not fit.
+            OSError: the file cannot be written.
+            VerificationError: the bound, the head, parity or the slack does not hold.
+        """
+        made = transformed(self.source.trunk, plan, self.examples)
+        manifest = self._draft(made, plan)
+        numerics = measured_numerics(plan.precision, self._measured(made.trunk, manifest, progress))
+        manifest = dataclasses.replace(manifest, numerics=numerics)
+        source = self.source
+        model = sealed(made.trunk, manifest, source.description, source.with_logits)
+        return Report(write_verified(model, target), numerics, made.limits)
+
+    def _draft(self, made: Transformed, plan: Plan) -> Manifest:
+        """The source's manifest with the new bound; its metrics were those of another file."""
+        bound = graph_bound(Graph(made.trunk))
+        calibration = {
+            "source_sha256": self.source.file.content.sha256,
+            "data": self.examples.source,
+            "split": self.examples.split,
+        }
+        if plan.range_method:
+            calibration["ranges"] = plan.range_method
+        return dataclasses.replace(
+            self.source.manifest,
+            lipschitz=bound.lipschitz * (1 + MARGIN_OVER_COMPUTED),
+            layers=bound.layers,
+            numerics=Numerics(plan.precision, 0.0, "none"),
+            metrics={},
+            training={**self.source.manifest.training, "calibration": calibration},
+        )
+
+    def _measured(
+        self, trunk: onnx.ModelProto, manifest: Manifest, progress: Progress
+    ) -> dict[str, EngineMeter]:
+        draft = assembled(trunk, manifest, self.source.description, with_logits=True)
+        data = bytes(draft.SerializeToString())
+        engines = {
+            module.ENGINE: _logits(module.open_graph(data, 0), manifest.budgets)
+            for module in self._engines.values()
+        }
+        clean = measurement_frames(self.examples, self.measurement.frames)
+        frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
+        return measure_engines(engines, Replay(Graph(trunk)), frames, ROUNDING_STEPS)
+
+
+class _Remembered:
+    """An attack that returns what it found before: the frames of all precisions are the same."""
+
+    def __init__(self, attack: Callable[[Frame], Frame]) -> None:
+        self.attack = attack
+        self.found: dict[bytes, Frame] = {}
+
+    def __call__(self, frame: Frame) -> Frame:
+        key = hashlib.sha256(frame.tobytes()).digest()
+        if key not in self.found:
+            self.found[key] = self.attack(frame)
+        return self.found[key]
+
+
+def _logits(run: Run, budgets: int) -> Logits:
+    eps = np.zeros(budgets, np.float32)
+
+    def engine(frame: Frame) -> npt.NDArray[np.float32]:
+        (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
+        return np.asarray(logits[0], np.float32)
+
+    return engine
+
+
+def _counted(
+    frames: Iterator[tuple[Frame, bool]], progress: Progress
+) -> Iterator[tuple[Frame, bool]]:
+    for item in frames:
+        yield item
+        progress(1)
