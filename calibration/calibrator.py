@@ -92,7 +92,8 @@ class Calibrator:
         manifest = dataclasses.replace(manifest, numerics=numerics)
         source = self.source
         model = sealed(made.trunk, manifest, source.description, source.with_logits)
-        return Report(write_verified(model, target), numerics, made.limits)
+        verification = write_verified(model, target, tuple(self._engines))
+        return Report(verification, numerics, made.limits)
 
     def _draft(self, made: Transformed, plan: Plan) -> Manifest:
         """The source's manifest with the new bound; its metrics were those of another file."""

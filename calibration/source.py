@@ -75,9 +75,7 @@ def trunk_of(graph: Graph) -> onnx.ModelProto:
     found.initializer.extend(constants)
     found.input.extend(inputs)
     shape = graph.shape("logits")
-    found.output.append(
-        onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape)
-    )
+    found.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, shape))
     return model
 
 

@@ -87,9 +87,7 @@ def transformed(trunk: onnx.ModelProto, plan: Plan, examples: Examples) -> Trans
     return Transformed(with_quantizers(quantized, limits, grid), limits)
 
 
-def _limits(
-    trunk: onnx.ModelProto, plan: Plan, grid: Grid, examples: Examples
-) -> dict[str, float]:
+def _limits(trunk: onnx.ModelProto, plan: Plan, grid: Grid, examples: Examples) -> dict[str, float]:
     frames = list(examples.spread(RANGE_EXAMPLES).images())
     found = histograms(trunk, activation_tensors(trunk), frames)
     method = HISTOGRAM_METHODS.get(plan.range_method, minmax_limit)

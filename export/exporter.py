@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.resize import resized
 from lipdeploy.export.artefact import Description, assembled
+from lipdeploy.export.engine_parity import EngineMeter, measure_engines
 from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
 from lipdeploy.export.trunk import trunk_model
@@ -26,14 +27,14 @@ from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import (
     STATISTICAL_FRAMES,
     Frame,
+    Logits,
     Parity,
     interleaved,
-    measure,
     synthetic_frames,
 )
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.verification import Verification
-from lipdeploy.runtime.onnxruntime_session import ENGINE, open_graph
+from lipdeploy.runtime.session import Run, available_engines, engine_module
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ FLOAT32_TOLERANCE = 1e-3
 # Errors beyond D fail `verify`, whose attack on rounding may find more than was measured here.
 SLACK_RESERVE = 2.0
 ATTACK_EPS, ATTACK_STEPS, ATTACK_EVERY = 0.5, 3, 8
+ROUNDING_STEPS = 32  # neighbours of the worst frame, tried against the rounding of each engine
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,14 @@ def export(
     manifest = _draft_manifest(checkpoint, request, graph)
     fold_error = _fold_error(checkpoint.network, replay, request)
     draft = assembled(trunk, manifest, Description(), with_logits=True)
-    parity = _measure(draft, replay, network, request, progress)
+    meters = _measure(draft, replay, network, request, progress)
+    parity = meters[_worst(meters)].parity
     if not parity.slack <= FLOAT32_TOLERANCE * max(parity.scale, 1e-3):
         raise VerificationError(
-            f"the engine's logits are off by {parity.slack:.3g} (logits up to {parity.scale:.3g}), "
-            "more than float32 explains; nothing written"
+            f"the logits of {_worst(meters)} are off by {parity.slack:.3g} "
+            f"(logits up to {parity.scale:.3g}), more than float32 explains; nothing written"
         )
-    manifest = dataclasses.replace(manifest, numerics=_numerics(parity))
+    manifest = dataclasses.replace(manifest, numerics=_numerics(meters))
     description = Description(stride=checkpoint.network.config.stride)
     model = sealed(trunk, manifest, description, request.with_logits)
     verification = write_verified(model, target)
@@ -171,16 +174,28 @@ def _measure(
     network: FoldedNetwork,
     request: Request,
     progress: Callable[[int], object],
-) -> Parity:
-    run = open_graph(bytes(draft.SerializeToString()), 0)
-    eps = np.zeros(request.budgets, np.float32)
+) -> dict[str, EngineMeter]:
+    """Errors of every engine that works here, on the same frames."""
+    data = bytes(draft.SerializeToString())
+    modules = [engine_module(name) for name in available_engines()]
+    engines = {m.ENGINE: _logits(m.open_graph(data, 0), request.budgets) for m in modules}
+    frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
+    return measure_engines(engines, replay, _counted(frames, progress), ROUNDING_STEPS)
+
+
+def _logits(run: Run, budgets: int) -> Logits:
+    eps = np.zeros(budgets, np.float32)
 
     def engine(frame: Frame) -> npt.NDArray[np.float32]:
         (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
         return np.asarray(logits[0], np.float32)
 
-    frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
-    return measure(engine, replay, _counted(frames, progress))
+    return engine
+
+
+def _worst(meters: Mapping[str, EngineMeter]) -> str:
+    """The engine that D rests on."""
+    return max(meters, key=lambda name: meters[name].parity.slack)
 
 
 def _frames(request: Request) -> Iterator[Frame]:
@@ -212,15 +227,26 @@ def _attacker(network: FoldedNetwork) -> Callable[[Frame], Frame]:
     return attack
 
 
-def _numerics(parity: Parity) -> Numerics:
+def _numerics(meters: Mapping[str, EngineMeter]) -> Numerics:
+    worst = _worst(meters)
+    parity = meters[worst].parity
     enough = parity.frames >= STATISTICAL_FRAMES and parity.attacked > 0
     level: Level = "statistical" if enough else "none"
     evidence: dict[str, Any] = {
-        "engine": ENGINE,
-        "frames": parity.frames,
-        "attacked_frames": parity.attacked,
-        "largest_error": parity.largest,
-        "sigma": parity.sigma,
+        "engine": worst,
+        **_evidence(meters[worst]),
         "rule": f"{SLACK_RESERVE:g} max(largest_error, 8 sqrt(2) sigma)",
+        "engines": {name: _evidence(meter) for name, meter in meters.items()},
     }
     return Numerics("float32", SLACK_RESERVE * parity.slack, level, evidence)
+
+
+def _evidence(meter: EngineMeter) -> dict[str, Any]:
+    parity = meter.parity
+    return {
+        "frames": parity.frames,
+        "attacked_frames": parity.attacked,
+        "rounding_attacked_frames": meter.attacked_rounding,
+        "largest_error": parity.largest,
+        "sigma": parity.sigma,
+    }

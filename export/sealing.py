@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -26,8 +27,15 @@ def sealed(
     return assembled(trunk, manifest, description, with_logits)
 
 
-def write_verified(model: onnx.ModelProto, target: Path) -> Verification:
+def write_verified(
+    model: onnx.ModelProto, target: Path, engines: Sequence[str] = ()
+) -> Verification:
     """Write a model with its verification record; nothing is left there when a check fails.
+
+    Args:
+        model: as `sealed` returns it.
+        target: the file.
+        engines: names of those to compare with float64; none: all that work here.
 
     Raises:
         OSError: the file cannot be written.
@@ -36,7 +44,7 @@ def write_verified(model: onnx.ModelProto, target: Path) -> Verification:
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as partial:
         onnx.save_model(model, str(partial))
-        verification = verify(partial)
+        verification = verify(partial, engines=engines)
         if not verification.passed:
             raise VerificationError(f"{verification.failure}; nothing written to {target}")
         keep_record(partial, verification)

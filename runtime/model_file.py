@@ -10,6 +10,7 @@ from lipdeploy.core.content_hash import LARGEST_FILE, Content, content_from_byte
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Manifest, manifest_from_metadata
 from lipdeploy.core.record import Standing, standing_of
+from lipdeploy.runtime.measured_engines import doubt_on
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,17 @@ class ModelFile:
     def claimable(self) -> Manifest:
         """The manifest with the level that may be claimed: `none` without a valid record."""
         return self.manifest if self.standing.valid else disclaimed(self.manifest)
+
+    def on(self, engine: str) -> ModelFile:
+        """The file as it is judged on an engine: doubtful where its level was not measured there.
+
+        Args:
+            engine: name, version and device, as `Session.engine` has it.
+        """
+        if not self.standing.valid:
+            return self
+        doubt = doubt_on(engine, self.manifest.numerics, self.standing.record)
+        return dataclasses.replace(self, standing=dataclasses.replace(self.standing, doubt=doubt))
 
 
 def disclaimed(manifest: Manifest) -> Manifest:

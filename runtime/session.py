@@ -7,6 +7,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,9 +19,40 @@ from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.record import Standing
 from lipdeploy.core.single_precision import float32_up
+from lipdeploy.runtime.measured_engines import remedy
 from lipdeploy.runtime.model_file import ModelFile, read_model
 
-_ENGINES = {"onnxruntime": "lipdeploy.runtime.onnxruntime_session"}
+
+@dataclass(frozen=True)
+class _Known:
+    """An engine that this version can drive: its module, the package it needs, how to get that."""
+
+    module: str
+    package: str
+    install: str
+    plans: bool = False  # runs plans that were built from `.onnx` files, not these files
+
+
+_ENGINES = {
+    "onnxruntime": _Known(
+        "lipdeploy.runtime.onnxruntime_session", "onnxruntime", "pip install onnxruntime"
+    ),
+    "onnxruntime-cuda": _Known(
+        "lipdeploy.runtime.onnxruntime_cuda_session",
+        "onnxruntime",
+        "pip uninstall onnxruntime && pip install onnxruntime-gpu",
+    ),
+    "openvino": _Known(
+        "lipdeploy.runtime.openvino_session", "openvino", 'pip install "lipdeploy[openvino]"'
+    ),
+    "tensorrt": _Known(
+        "lipdeploy.runtime.tensorrt_session",
+        "tensorrt",
+        "install TensorRT; JetPack brings it",
+        plans=True,
+    ),
+}
+_DEFAULT, _PLANS, _PLAN_SUFFIX = "onnxruntime", "tensorrt", ".engine"
 
 Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 """Names of outputs and arrays by name of input, to the outputs."""
@@ -84,7 +116,11 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """What the module of an engine offers; both take bytes, so that no path is opened twice."""
+    """What the module of an engine offers; both take bytes, so that no path is opened twice.
+
+    It may also offer `problem() -> str`: why the engine cannot run on this machine, with what to do
+    about it; empty if it can. One that runs plans offers `open_plan(path, threads) -> Session`.
+    """
 
     ENGINE: str
 
@@ -92,6 +128,7 @@ class Engine(Protocol):
         """Load a lipdeploy model.
 
         Raises:
+            ArtefactError: the engine cannot run it on this device as promised.
             VerificationError: the engine cannot load it, or reads it otherwise than it is.
         """
 
@@ -99,46 +136,107 @@ class Engine(Protocol):
         """Load any ONNX model, for tests of the engine itself; raises whatever the engine does."""
 
 
+def engine_names() -> tuple[str, ...]:
+    """Every engine that this version can drive, installed or not."""
+    return tuple(_ENGINES)
+
+
 def available_engines() -> tuple[str, ...]:
-    """The engines that are known and installed here."""
-    return tuple(name for name in _ENGINES if importlib.util.find_spec(name) is not None)
+    """The engines that run `.onnx` files on this machine."""
+    return tuple(n for n, known in _ENGINES.items() if not known.plans and not engine_problem(n))
+
+
+def engine_problem(name: str) -> str:
+    """Why an engine cannot be used here, and what to do; empty if it can.
+
+    Raises:
+        InputError: there is no engine of this name.
+    """
+    known = _known(name)
+    if not all(map(_is_there, (known.package, known.module))):
+        return f"it is not installed; {known.install}"
+    try:
+        module = importlib.import_module(known.module)
+    except ImportError as error:
+        return f"it cannot be loaded ({error}); {known.install}"
+    return str(getattr(module, "problem", str)())
 
 
 def engine_module(name: str) -> Engine:
     """The module of an engine.
 
     Raises:
-        ArtefactError: the engine is unknown or not installed.
+        ArtefactError: the engine cannot be used on this machine.
+        InputError: there is no engine of this name.
     """
-    if name not in _ENGINES:
-        raise ArtefactError(f"engine {name!r} is not available; available: {', '.join(_ENGINES)}")
-    try:
-        module: Any = importlib.import_module(_ENGINES[name])
-    except ImportError as error:
-        raise ArtefactError(f"engine {name!r} cannot be loaded ({error}); install it") from error
-    found: Engine = module
-    return found
+    problem = engine_problem(name)
+    if problem:
+        here = ", ".join(available_engines()) or "none"
+        raise ArtefactError(f"engine {name!r} cannot be used: {problem}; available here: {here}")
+    found: Any = importlib.import_module(_ENGINES[name].module)
+    engine: Engine = found
+    return engine
 
 
-def open_session(path: Path, engine: str = "onnxruntime", threads: int = 0) -> Session:
+def engine_for(path: Path, engine: str | None = None) -> str:
+    """The engine that opens a file: the one asked for, else the default of its kind.
+
+    Raises:
+        ArtefactError: a plan for an engine that runs models, or the other way round.
+        InputError: there is no engine of this name.
+    """
+    is_plan = path.suffix == _PLAN_SUFFIX
+    name = engine or (_PLANS if is_plan else _DEFAULT)
+    if _known(name).plans and not is_plan:
+        raise ArtefactError(
+            f"engine {name!r} runs plans, and {path} is none; "
+            f"run `lipdeploy build {path} {path.with_suffix(_PLAN_SUFFIX)}` and name that file"
+        )
+    if is_plan and not _known(name).plans:
+        raise ArtefactError(
+            f"{path} is a plan, which engine {name!r} cannot run; "
+            "leave --engine out, or name the .onnx file"
+        )
+    return name
+
+
+def _known(name: str) -> _Known:
+    if name in _ENGINES:
+        return _ENGINES[name]
+    near = get_close_matches(name, _ENGINES, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(_ENGINES)}"
+    raise InputError(f"there is no engine {name!r}; {advice}")
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def open_session(path: Path, engine: str | None = None, threads: int = 0) -> Session:
     """Load a model file into an engine; claims nothing where no valid record vouches for the file.
 
     The file is read once: what is hashed is what the engine gets.
 
     Args:
-        path: an `.onnx` file written by `lipdeploy export`.
-        engine: `onnxruntime`.
+        path: an `.onnx` file written by `lipdeploy export`, or an `.engine` plan of `build`.
+        engine: one of `engine_names`; None: `onnxruntime`, for a plan `tensorrt`.
         threads: of one inference; 0 lets the engine choose.
 
     Raises:
-        ArtefactError: the engine is unknown or not installed.
-        InputError: the file is missing or `threads` is negative.
+        ArtefactError: the engine cannot be used here, or not for this file.
+        InputError: an unknown engine, the file is missing or `threads` is negative.
         VerificationError: the file is no lipdeploy model, or not what it says.
     """
-    module = engine_module(engine)
+    path = Path(path)
+    name = engine_for(path, engine)
     if threads < 0:
         raise InputError(f"threads is {threads}; expected 0 (the engine chooses) or more")
-    return module.open_model(read_model(Path(path)), threads)
+    module: Any = engine_module(name)
+    if _ENGINES[name].plans:
+        plan: Session = module.open_plan(path, threads)
+        return plan
+    session: Session = module.open_model(read_model(path), threads)
+    return session
 
 
 def check_level(session: Session, unverified: bool, trust: Sequence[Path] = ()) -> None:
@@ -161,7 +259,8 @@ def check_level(session: Session, unverified: bool, trust: Sequence[Path] = ()) 
     name = session.name
     if not session.standing.valid:
         raise VerificationError(
-            f"model {name} {session.standing.doubt}; run `lipdeploy verify {name}`, "
+            f"model {name} {session.standing.doubt}; "
+            f"{remedy(session.standing.doubt, session.engine, name)}, "
             "or pass --unverified to run it without any claim"
         )
     if session.manifest.numerics.level == "none":

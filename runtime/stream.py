@@ -18,6 +18,7 @@ from lipdeploy.core.errors import LipdeployError, SourceLostError
 from lipdeploy.runtime.channel import Channel, Closed
 from lipdeploy.runtime.controls import Controls
 from lipdeploy.runtime.freshness import freshness_of
+from lipdeploy.runtime.measured_engines import measured_as
 from lipdeploy.runtime.presence import Presence
 from lipdeploy.runtime.rate import Rate
 from lipdeploy.runtime.report import StreamReport
@@ -173,7 +174,9 @@ class Stream:
             allow_still=self._options.allow_still and not self._source.still,
             weights_sha256=manifest.weights_sha256,
             engine=self._session.engine,
-            measured_on=str(manifest.numerics.evidence.get("engine", "")),
+            measured_on=measured_as(
+                self._session.engine, manifest.numerics, self._session.standing.record
+            ),
             model_shape=(1, manifest.height, manifest.width, 3),
             saved=self._saved,
             sinks=self._fan.states(),

@@ -13,10 +13,15 @@ from lipdeploy import __version__
 from lipdeploy.core.content_hash import content_from_bytes
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.figures import at_most
-from lipdeploy.core.manifest import LayerBound, Manifest
+from lipdeploy.core.manifest import LayerBound, Manifest, Numerics
 from lipdeploy.core.record import Record
 from lipdeploy.export.verifier.contract import check_container, check_interface, check_numerics
-from lipdeploy.export.verifier.execution import EngineError, Plan, check_execution
+from lipdeploy.export.verifier.execution import (
+    EngineError,
+    Plan,
+    check_execution,
+    covered_engines,
+)
 from lipdeploy.export.verifier.graph import Graph, model_from_bytes, weights_sha256
 from lipdeploy.export.verifier.head_check import check_head
 from lipdeploy.export.verifier.isolation import check_survives
@@ -79,6 +84,7 @@ def verify(
     images: Sequence[Frame] = (),
     tight: bool = False,
     isolated: bool = True,
+    engines: Sequence[str] = (),
 ) -> Verification:
     """Check a file: structure, head, Lipschitz bound, hash, and parity with float64.
 
@@ -91,6 +97,7 @@ def verify(
         images: calibration frames of the network's size.
         tight: also find out how tight the bound of each layer is.
         isolated: survive files that abort the onnx library, for the price of starting a process.
+        engines: names of those to compare; none: all that work here.
 
     Raises:
         ArtefactError: an engine that cannot be loaded.
@@ -101,7 +108,7 @@ def verify(
     try:
         if isolated:
             check_survives(data)
-        _verify(data, Plan(frames, images), tight, found)
+        _verify(data, Plan(frames, images, tuple(engines)), tight, found)
     except ArtefactError:
         raise
     except (InputError, VerificationError) as error:
@@ -134,7 +141,7 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     found.checks.append(f"level: {numerics.level}, evidence as declared by the file")
     found.errors = check_execution(file, graph, plan)
     found.checks.append("head alone: ties, zeros and huge logits as in float64")
-    found.checks.append("parity: " + _parity(found.errors, numerics.slack))
+    found.checks.append("parity: " + _parity(found.errors, numerics))
     found.record = _record(file, found)
 
 
@@ -165,26 +172,28 @@ def _bound_of_foreign(model: onnx.ModelProto) -> float | None:
         return None
 
 
-def _parity(errors: Sequence[EngineError], slack: float) -> str:
-    total = sum(row.frames for row in errors)
-    largest = max(row.largest for row in errors)
+def _parity(errors: Sequence[EngineError], numerics: Numerics) -> str:
+    covered = covered_engines(errors, numerics.level)
+    total = sum(row.frames for row in errors if row.engine in covered)
+    largest = max((row.largest for row in errors if row.engine in covered), default=0.0)
     return (
         f"radius and flips never above float64 on {total} frames, largest error of a logit "
-        f"difference {largest:.2e}, slack {slack:.2e}"
+        f"difference {largest:.2e}, slack {numerics.slack:.2e}"
     )
 
 
 def _record(file: ModelFile, found: Verification) -> Record:
     now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
     numerics = file.manifest.numerics
+    covered = covered_engines(found.errors, numerics.level)
     return Record(
         content_sha256=file.content.sha256,
         lipschitz=file.manifest.lipschitz,
         level=numerics.level,
         slack=numerics.slack,
         checks=tuple(check.partition(":")[0] for check in found.checks),
-        frames=sum(row.frames for row in found.errors),
-        engines=tuple(dict.fromkeys(row.engine for row in found.errors)),
+        frames=sum(row.frames for row in found.errors if row.engine in covered),
+        engines=covered,
         lipdeploy=__version__,
         time=now,
     )

@@ -40,6 +40,7 @@ def ray_lines(
     threads: int,
     progress: Callable[[int], object],
     address: str | None = None,
+    engine: str | None = None,
 ) -> Generator[str, None, None]:
     """The lines of the spool, as `Job.lines` gives them, computed by `workers` actors.
 
@@ -55,6 +56,7 @@ def ray_lines(
         progress: called with 1 after every image.
         address: of a running cluster; None for `RAY_ADDRESS`, or else a cluster of our own on this
             machine for the time of the call.
+        engine: of every worker; see `open_session`.
 
     Raises:
         LipdeployError: what a worker raised, or a cluster that cannot be reached or broke down.
@@ -74,7 +76,7 @@ def ray_lines(
         return
     try:
         with _cluster(address, workers):
-            for row in _rows(model, terms, job, items, labels, workers, threads):
+            for row in _rows(model, terms, job, items, labels, workers, (threads, engine)):
                 _raise_error_of(row)
                 yield row["record"]
                 progress(1)
@@ -129,7 +131,7 @@ def _rows(
     items: list[dict[str, Any]],
     labels: Sequence[LabelMap | None],
     workers: int,
-    threads: int,
+    running: tuple[int, str | None],
 ) -> Iterator[dict[str, Any]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -140,7 +142,7 @@ def _rows(
     images = ray.data.from_items(items, override_num_blocks=blocks)
     records = images.map_batches(
         Certifier,
-        fn_constructor_args=(model.resolve(), terms, without_tasks, labels, threads),
+        fn_constructor_args=(model.resolve(), terms, without_tasks, labels, running),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
@@ -157,9 +159,10 @@ class Certifier:
         terms: Terms,
         job: Job,
         labels: Sequence[LabelMap | None],
-        threads: int,
+        running: tuple[int, str | None],
     ) -> None:
-        self._model, self._terms, self._job, self._threads = model, terms, job, threads
+        self._model, self._terms, self._job = model, terms, job
+        self._threads, self._engine = running
         self._labels = labels
         self._session: Session | None = None
 
@@ -177,7 +180,7 @@ class Certifier:
 
     def _line(self, task: Task) -> str:
         if self._session is None:
-            self._session = open_session(self._model, threads=self._threads)
+            self._session = open_session(self._model, self._engine, self._threads)
             check_level(self._session, *self._terms)
             if model_of(self._session) != self._job.header.model:
                 raise InputError(f"{self._model} is another file on a worker; copy it everywhere")

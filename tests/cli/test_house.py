@@ -38,6 +38,7 @@ IMPORT_ROOM = """
 OPTIONAL = {  # each the one file behind an option that needs an extra
     "lipdeploy.runtime.evaluation.curve_plot",
     "lipdeploy.runtime.evaluation.ray_job",
+    "lipdeploy.runtime.openvino_session",
 }
 room = importlib.import_module("lipdeploy." + sys.argv[1])
 for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):

@@ -78,7 +78,7 @@ def test_every_kind_of_frame_beyond_the_slack_fails(
     file = read_model(model_64)
     graph = Graph(model_from_bytes(file.data, "m"))
     images = [np.full((64, 64, 3), 9, np.uint8)]
-    rows = check_execution(file, graph, Plan(2, images))
+    rows = check_execution(file, graph, Plan(2, images, ("onnxruntime",)))
     assert [(r.kind, r.frames) for r in rows] == [
         ("synthetic", 2),
         ("calibration", 1),

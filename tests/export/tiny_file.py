@@ -45,7 +45,13 @@ def _trunk() -> onnx.ModelProto:
 
 
 def _manifest(head: str, lipschitz: float, weights_sha256: str) -> Manifest:
-    evidence = {"frames": 1000, "attacked_frames": 125, "largest_error": 1e-6, "sigma": 1e-7}
+    evidence = {
+        "engine": "onnxruntime 1 CPU",
+        "frames": 1000,
+        "attacked_frames": 125,
+        "largest_error": 1e-6,
+        "sigma": 1e-7,
+    }
     return Manifest(
         class_names=("left", "right"),
         height=SIDE,

@@ -30,6 +30,7 @@ from lipdeploy.runtime.sources.decoder import quiet_opencv
 quiet_opencv()  # FFmpeg reads its log level when it is first used, here by the fixtures
 
 CLASSES = ("road", "vegetation", "sky")
+EVIDENCE = {"frames": 1000, "engine": "onnxruntime 1 CPU"}
 
 
 def tiny_manifest(
@@ -44,7 +45,7 @@ def tiny_manifest(
         lipschitz=1.0,
         layers=(),
         preprocessing_lipschitz=1.0,
-        numerics=Numerics("float32", 0.0, level, {"frames": 1000}),
+        numerics=Numerics("float32", 0.0, level, dict(EVIDENCE)),
         weights_sha256="0" * 64,
     )
 

@@ -171,7 +171,7 @@ def test_a_container_that_parsers_read_differently_is_refused(model_path: Path) 
 
 
 def test_engines_are_listed() -> None:
-    assert available_engines() == ("onnxruntime",)
+    assert available_engines() == ("onnxruntime", "openvino")
 
 
 def test_inspect_tells_what_the_file_holds(

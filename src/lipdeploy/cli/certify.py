@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from lipdeploy.cli.certify_run import Flags, compute, draw, prepare
 from lipdeploy.cli.certify_tables import METRICS, tables
+from lipdeploy.cli.engine_option import ENGINE
 from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.manifest import LEVEL_MEANING
@@ -84,6 +85,7 @@ WITH_MERGE = {"merging", "metrics", "project", "name"}
     metavar="N",
     help="Draw the first N images under the largest eps.",
 )
+@ENGINE
 @click.option("--shard", metavar="I/N", help="Certify part I of N only.")
 @click.option("--merge", "merging", is_flag=True, help="Join the shards of this --name.")
 @click.option("--ray", "use_ray", is_flag=True, help="Run on a Ray cluster.")

@@ -38,6 +38,7 @@ class Flags:
     use_ray: bool
     ray_address: str | None
     workers: int
+    engine: str | None
     threads: int | None
     unverified: bool
     trust: tuple[Path, ...]
@@ -54,7 +55,7 @@ class Flags:
         Raises:
             LipdeployError: the file cannot be used, or claims more than it has shown.
         """
-        session = open_session(self.model, threads=self.threads or 0)
+        session = open_session(self.model, self.engine, self.threads or 0)
         check_level(session, self.unverified, self.trust)
         return session
 
@@ -100,5 +101,7 @@ def _lines_on_ray(
 
     threads = flags.threads or 1
     terms = (flags.unverified, tuple(key.resolve() for key in flags.trust))
-    lines = ray_lines(flags.model, terms, job, flags.workers, threads, progress, flags.ray_address)
+    lines = ray_lines(
+        flags.model, terms, job, flags.workers, threads, progress, flags.ray_address, flags.engine
+    )
     return stack.enter_context(contextlib.closing(lines))

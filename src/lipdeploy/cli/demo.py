@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import cv2
 
+from lipdeploy.cli.engine_option import ENGINE
 from lipdeploy.cli.stream import bundled, run_stream, write_summary
 from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.runtime.sources.decoder import Decoder
@@ -39,12 +40,14 @@ Example:
     help="Folder of the results; written over.",
 )
 @click.option("--max-frames", type=int, help="End after so many frames.")
+@ENGINE
 @UNVERIFIED
 @TRUST
 def command(
     eps: float,
     project: Path,
     max_frames: int | None,
+    engine: str | None,
     unverified: bool,
     trust: tuple[Path, ...],
 ) -> None:
@@ -54,7 +57,7 @@ def command(
     clip = bundled(BUNDLED_CLIP)
     video = project / "overlay.mp4"
     sinks = (str(video), f"jsonl:{project / 'frames.jsonl'}")
-    report = run_stream(None, str(clip), sinks, options, trust=trust)
+    report = run_stream(None, str(clip), sinks, options, engine, trust=trust)
     write_summary(report, project)
     still = project / "overlay.png"
     _save_still(video, still, report.shown // 2)

@@ -60,7 +60,7 @@ def text(report: Report) -> str:
 
 
 def _rows(check: Check) -> list[str]:
-    head = f"  {check.name:<13}{_MARKS[check.status]:<5}"
+    head = f"  {check.name:<12} {_MARKS[check.status]:<5}"
     rows = _wrapped(check.detail, head)
     return rows + (_wrapped(check.fix, " " * _INDENT + "fix: ") if check.fix else [])
 

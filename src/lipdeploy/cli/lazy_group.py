@@ -20,6 +20,7 @@ REQUIREMENTS = {
     "lipdeploy[certify]": ("matplotlib",),
     "lipdeploy[ray]": ("ray", "pyarrow", "pandas"),
     "lipdeploy[sign]": ("cryptography",),
+    "lipdeploy[openvino]": ("openvino",),
 }
 
 

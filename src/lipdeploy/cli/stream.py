@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from lipdeploy.cli.engine_option import ENGINE
 from lipdeploy.cli.stream_run import StreamJob, run_job
 from lipdeploy.cli.trust import TRUST, UNVERIFIED
 from lipdeploy.core.errors import InputError
@@ -93,7 +94,7 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:f.jsonl[?rotate
     help="What the overlay shows: stable regions with the eps each takes, "
     "pixels that alone withstand eps, or each pixel's radius as a colour.",
 )
-@click.option("--engine", default="onnxruntime", show_default=True, help="What runs the model.")
+@ENGINE
 @click.option(
     "--threads",
     type=int,
@@ -134,7 +135,7 @@ def command(
     max_frames: int | None,
     keep: float,
     show: str,
-    engine: str,
+    engine: str | None,
     threads: int,
     max_staleness: float,
     allow_still: bool,
@@ -182,7 +183,7 @@ def run_stream(
     source: str | tuple[str, ...],
     sinks: tuple[str, ...],
     options: StreamOptions,
-    engine: str = "onnxruntime",
+    engine: str | None = None,
     threads: int = 0,
     as_json: bool = False,
     trust: Sequence[Path] = (),

@@ -33,7 +33,7 @@ class StreamJob:
         sources: one address, or several.
         sinks: where results go.
         options: how to stream.
-        engine: what runs the model.
+        engine: what runs the model; None for the default of the file's kind.
         threads: of one inference; 0 lets the engine choose.
         as_json: print the summary as JSON, and the rest on standard error.
         trust: public keys, one of which must have signed the model's record.
@@ -43,7 +43,7 @@ class StreamJob:
     sources: tuple[str, ...]
     sinks: tuple[str, ...]
     options: StreamOptions
-    engine: str = "onnxruntime"
+    engine: str | None = None
     threads: int = 0
     as_json: bool = False
     trust: Sequence[Path] = ()

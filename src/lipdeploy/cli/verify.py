@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from lipdeploy.cli.engine_option import ENGINES
 from lipdeploy.cli.json_text import json_text
 from lipdeploy.cli.plain_text import printable
 from lipdeploy.cli.trust import TRUST
@@ -23,7 +24,7 @@ from lipdeploy.export.verifier.parity import Frame
 from lipdeploy.export.verifier.record_file import Sign, keep_record
 from lipdeploy.export.verifier.verification import Verification, verify
 from lipdeploy.runtime.model_file import read_model
-from lipdeploy.runtime.session import check_trust
+from lipdeploy.runtime.session import check_trust, engine_module
 
 HELP = """Prove from the ONNX file alone that its certificate holds.
 
@@ -78,6 +79,7 @@ class _Outcome:
     metavar="KEY.PEM",
     help="Ed25519 private key; signs the record.",
 )
+@ENGINES
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(
@@ -87,17 +89,21 @@ def command(
     tightness: bool,
     write: bool,
     key: Path | None,
+    engines: tuple[str, ...],
     trust: tuple[Path, ...],
     as_json: bool,
 ) -> int:
     """Prove from the ONNX file alone that its certificate holds."""
     if key is not None and not write:
         raise InputError("--sign writes into the file; leave out --no-write")
+    for name in engines:
+        engine_module(name)  # a name that cannot be used must not cost the time of the bounds
     sign = _signer(key) if key else None
     _check_keys(trust)
     if sys.stderr.isatty():
         click.echo(f"Verifying {model} ... (bounds, then {3 * frames} frames or more)", err=True)
-    found = verify(model, frames, _calibration(model, data, frames) if data else (), tightness)
+    images = _calibration(model, data, frames) if data else ()
+    found = verify(model, frames, images, tightness, engines=engines)
     outcome = _kept(model, found, write, sign)
     _judge_trust(model, found, outcome, trust)
     click.echo(_as_json(found, outcome) if as_json else _as_text(found, outcome))
