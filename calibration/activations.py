@@ -155,7 +155,7 @@ def _only_feeds_convolutions(model: onnx.ModelProto, tensor: str) -> bool:
 def _centre_on_an_integer(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
     """Subtract 128 in place of 127.5; the convolutions behind add their kernel times 1/2."""
     constants = folded_constants(Graph(model))
-    shape = np.shape(_stored(model, node.input[1]))
+    shape = constants[node.input[1]].shape
     for user in [n for n in model.graph.node if node.output[0] in n.input]:
         kernel = np.asarray(constants[user.input[1]], np.float64)
         has_bias = len(user.input) > 2 and user.input[2]

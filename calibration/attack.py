@@ -1,7 +1,7 @@
-"""Frames attacked in l2 without torch: normalised gradient steps on the float32 file's own weights.
+"""Frames attacked in l2 without torch: normalised gradient steps on the float32 file's weights.
 
-The perturbed frame is rounded to bytes, as a frame that reaches the engine is. How strong the attack
-is decides nothing about a certificate: these frames join those on which D is measured.
+The perturbed frame is rounded to bytes, as a frame that reaches the engine is. How strong the
+attack is decides nothing about a certificate: these frames join those on which D is measured.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from lipdeploy.calibration.attack import L2Attack
 from lipdeploy.calibration.derivatives import ReversePass
@@ -18,9 +17,10 @@ from lipdeploy.calibration.examples import Examples, measurement_frames
 from lipdeploy.calibration.slack import measured_numerics
 from lipdeploy.calibration.source import Source
 from lipdeploy.calibration.transformation import Plan, Transformed, transformed
+from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.export.artefact import assembled
-from lipdeploy.export.engine_parity import EngineMeter, measure_engines
+from lipdeploy.export.engine_parity import measure_engines
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
@@ -30,7 +30,7 @@ from lipdeploy.export.verifier.verification import Verification
 from lipdeploy.runtime.session import Run, available_engines, engine_module
 
 ATTACK_EVERY = 8
-ROUNDING_STEPS = 96  # neighbours of the worst frame, tried against the rounding of each engine
+ROUNDING_STEPS = 64  # neighbours of the worst frame, tried against the rounding of each engine
 CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
 
 Progress = Callable[[int], object]
@@ -63,11 +63,13 @@ class Report:
         verification: of the written file.
         numerics: as stored.
         limits: range of each quantized activation.
+        skipped: engines that cannot run the file, and why; on these it has level `none`.
     """
 
     verification: Verification
     numerics: Numerics
     limits: dict[str, float]
+    skipped: dict[str, str]
 
 
 class Calibrator:
@@ -87,13 +89,18 @@ class Calibrator:
             VerificationError: the bound, the head, parity or the slack does not hold.
         """
         made = transformed(self.source.trunk, plan, self.examples)
-        manifest = self._draft(made, plan)
-        numerics = measured_numerics(plan.precision, self._measured(made.trunk, manifest, progress))
+        manifest, source = self._draft(made, plan), self.source
+        draft = assembled(made.trunk, manifest, source.description, with_logits=True)
+        engines, skipped = self._opened(bytes(draft.SerializeToString()))
+        clean = measurement_frames(self.examples, self.measurement.frames)
+        frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
+        runs = {engine_module(name).ENGINE: run for name, run in engines.items()}
+        meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
+        numerics = measured_numerics(plan.precision, meters)
         manifest = dataclasses.replace(manifest, numerics=numerics)
-        source = self.source
         model = sealed(made.trunk, manifest, source.description, source.with_logits)
-        verification = write_verified(model, target, tuple(self._engines))
-        return Report(verification, numerics, made.limits)
+        verification = write_verified(model, target, tuple(engines))
+        return Report(verification, numerics, made.limits, skipped)
 
     def _draft(self, made: Transformed, plan: Plan) -> Manifest:
         """The source's manifest with the new bound; its metrics were those of another file."""
@@ -114,18 +121,32 @@ class Calibrator:
             training={**self.source.manifest.training, "calibration": calibration},
         )
 
-    def _measured(
-        self, trunk: onnx.ModelProto, manifest: Manifest, progress: Progress
-    ) -> dict[str, EngineMeter]:
-        draft = assembled(trunk, manifest, self.source.description, with_logits=True)
-        data = bytes(draft.SerializeToString())
-        engines = {
-            module.ENGINE: _logits(module.open_graph(data, 0), manifest.budgets)
-            for module in self._engines.values()
-        }
-        clean = measurement_frames(self.examples, self.measurement.frames)
-        frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
-        return measure_engines(engines, Replay(Graph(trunk)), frames, ROUNDING_STEPS)
+    def _opened(self, data: bytes) -> tuple[dict[str, Logits], dict[str, str]]:
+        """The engines that can run a file, and why the others cannot.
+
+        Raises:
+            VerificationError: an engine that was asked for cannot, or none can.
+        """
+        opened: dict[str, Logits] = {}
+        skipped: dict[str, str] = {}
+        for name in self._engines:
+            run = self._logits_of(name, data)
+            if isinstance(run, str):
+                skipped[name] = run
+            else:
+                opened[name] = run
+        if not opened or (skipped and self.measurement.engines):
+            name, why = next(iter(skipped.items()))
+            raise VerificationError(f"engine {name!r} cannot run this precision ({why})")
+        return opened, skipped
+
+    def _logits_of(self, name: str, data: bytes) -> Logits | str:
+        """The logits of an engine, or why it cannot run the file."""
+        try:
+            run = self._engines[name].open_graph(data, 0)
+        except Exception as error:  # engines raise what they like
+            return " ".join(str(error).split())[:200]
+        return _logits(run, self.source.manifest.budgets)
 
 
 class _Remembered:

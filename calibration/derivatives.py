@@ -58,7 +58,7 @@ class ReversePass:
         for node in reversed(self.nodes):
             outputs = [values[name] for name in node.output]
             given = [
-                gradients.pop(name, None) if name in gradients else np.zeros_like(value)
+                gradients.pop(name) if name in gradients else np.zeros_like(value)
                 for name, value in zip(node.output, outputs, strict=True)
             ]
             rule = ADJOINTS[node.op_type]

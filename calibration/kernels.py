@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,7 @@ def int8_weight_trunk(
     model.graph.initializer.extend(kept)
     for name, kernel in kernels.items():
         stored, scale, zero = (f"{name}_{part}" for part in ("int8", "scale", "zero"))
-        arrays = {stored: kernel.integers, scale: kernel.scales}
+        arrays: dict[str, npt.NDArray[Any]] = {stored: kernel.integers, scale: kernel.scales}
         arrays[zero] = np.zeros(kernel.scales.shape, np.int8)
         model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in arrays.items())
         model.graph.node.append(

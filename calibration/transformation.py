@@ -25,7 +25,7 @@ METHODS = (*HISTOGRAM_METHODS, "certified")
 GRIDS = {"int8": INT8, "int16": INT16}
 # INT16 has steps to spare: what the range costs there is not worth a search.
 DEFAULT_METHODS = {"int8": "certified", "int16": "minmax"}
-RANGE_EXAMPLES, TRIAL_EXAMPLES = 128, 16
+RANGE_EXAMPLES, TRIAL_EXAMPLES = 64, 12
 
 
 @dataclass(frozen=True)
