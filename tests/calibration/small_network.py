@@ -42,7 +42,7 @@ def arrays(seed: int = 0) -> Arrays:
 def trunk(values: Arrays) -> onnx.ModelProto:
     """Stride 2, a sorted pair, a skip, and a transposed convolution back to full size."""
     node = helper.make_node
-    three = {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
+    three: dict[str, Any] = {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
     nodes = [
         node("Cast", ["image"], ["bytes"], to=TensorProto.FLOAT),
         node("Transpose", ["bytes"], ["planes"], perm=[0, 3, 1, 2]),

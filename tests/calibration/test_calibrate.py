@@ -104,8 +104,8 @@ def test_an_int8_file_with_too_small_a_slack_is_refused(
 ) -> None:
     """All that is forged is the measurement: the level fits its evidence, the engine does not."""
     path = folder / f"{source_path.stem}-int8.onnx"
-    figures = {"frames": 1000, "attacked_frames": 125, "rounding_attacked_frames": 64}
-    figures |= {"largest_error": 1e-6, "sigma": 1e-8}
+    figures: dict[str, float] = {"largest_error": 1e-6, "sigma": 1e-8}
+    figures |= {"frames": 1000, "attacked_frames": 125, "rounding_attacked_frames": 64}
     evidence = {**figures, "engine": "onnxruntime 1.32.0 CPU"}
     trunk = trunk_of(Graph(load_model(path)))
     manifest = dataclasses.replace(
