@@ -103,7 +103,9 @@ def non_expansive(
     return {
         name: QuantizedKernel(
             kernel.integers,
-            (kernel.scales / max(1.0, bounds[name.removesuffix(".weight")])).astype(np.float32),
+            (kernel.scales / max(1.0, bounds.get(name.removesuffix(".weight"), 1.0))).astype(
+                np.float32
+            ),
             kernel.axis,
         )
         for name, kernel in kernels.items()
