@@ -17,10 +17,10 @@ from lipdeploy.core.dataset import read_image
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.resize import resized
-from lipdeploy.core.whole_file import whole_file
-from lipdeploy.export.artefact import Description, assembled, hashed
+from lipdeploy.export.artefact import Description, assembled
 from lipdeploy.export.engine_parity import EngineMeter, measure_engines
 from lipdeploy.export.fold import FoldedNetwork, folded
+from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
 from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
@@ -32,16 +32,14 @@ from lipdeploy.export.verifier.parity import (
     interleaved,
     synthetic_frames,
 )
-from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.replay import Replay
-from lipdeploy.export.verifier.verification import Verification, verify
+from lipdeploy.export.verifier.verification import Verification
 from lipdeploy.runtime.session import Run, available_engines, engine_module
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
 from lipdeploy.training.network import SegmentationNetwork, build_network
 
-MARGIN_OVER_COMPUTED = 1e-9  # so that another machine's float64 finds L within the declared one
 WEIGHT_TOLERANCE = 1e-3  # relative to the largest logit, like the next
 FLOAT32_TOLERANCE = 1e-3
 # Errors beyond D fail `verify`, whose attack on rounding may find more than was measured here.
@@ -109,8 +107,8 @@ def export(
         )
     manifest = dataclasses.replace(manifest, numerics=_numerics(meters))
     description = Description(stride=checkpoint.network.config.stride)
-    model = _sealed(trunk, manifest, description, request.with_logits)
-    verification = _write_verified(model, target)
+    model = sealed(trunk, manifest, description, request.with_logits)
+    verification = write_verified(model, target)
     return ExportReport(verification, parity, fold_error, manifest.numerics)
 
 
@@ -253,23 +251,3 @@ def _evidence(meter: EngineMeter) -> dict[str, Any]:
         "largest_error": parity.largest,
         "sigma": parity.sigma,
     }
-
-
-def _sealed(
-    trunk: onnx.ModelProto, manifest: Manifest, description: Description, with_logits: bool
-) -> onnx.ModelProto:
-    digest = hashed(assembled(trunk, manifest, description, with_logits))
-    manifest = dataclasses.replace(manifest, weights_sha256=digest)
-    return assembled(trunk, manifest, description, with_logits)
-
-
-def _write_verified(model: onnx.ModelProto, target: Path) -> Verification:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(target) as partial:
-        onnx.save_model(model, str(partial))
-        verification = verify(partial)
-        if not verification.passed:
-            raise VerificationError(f"{verification.failure}; nothing written to {target}")
-        keep_record(partial, verification)
-    verification.model = str(target)
-    return verification

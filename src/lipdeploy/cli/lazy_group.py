@@ -17,6 +17,7 @@ REQUIREMENTS = {
     "lipdeploy": ("numpy", "onnxruntime", "cv2", "yaml"),
     "lipdeploy[export]": ("onnx", "onnxscript", "onnx_ir", "threadpoolctl", "torch"),
     "lipdeploy[train]": ("torch", "tqdm", "matplotlib"),
+    "lipdeploy[calibrate]": ("onnx", "threadpoolctl", "tqdm"),
     "lipdeploy[certify]": ("matplotlib",),
     "lipdeploy[ray]": ("ray", "pyarrow", "pandas"),
     "lipdeploy[sign]": ("cryptography",),

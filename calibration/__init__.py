@@ -1,0 +1,1 @@
+"""Other precisions of a verified file: quantization, measured slack, precision table. No torch."""

@@ -1,0 +1,181 @@
+"""From a verified float32 file to a verified file of another precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lipdeploy.calibration.attack import L2Attack
+from lipdeploy.calibration.derivatives import ReversePass
+from lipdeploy.calibration.examples import Examples, measurement_frames
+from lipdeploy.calibration.slack import measured_numerics
+from lipdeploy.calibration.source import Source
+from lipdeploy.calibration.transformation import Plan, Transformed, transformed
+from lipdeploy.core.errors import VerificationError
+from lipdeploy.core.manifest import Manifest, Numerics
+from lipdeploy.export.artefact import assembled
+from lipdeploy.export.engine_parity import measure_engines
+from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, Logits, interleaved
+from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.verification import Verification
+from lipdeploy.runtime.session import Run, available_engines, engine_module
+
+ATTACK_EVERY = 8
+ROUNDING_STEPS = 64  # neighbours of the worst frame, tried against the rounding of each engine
+CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How D is measured.
+
+    Attributes:
+        frames: clean and attacked ones; below 1,000 the level is `none`.
+        engines: names; none: every one of `CPU_ENGINES` that is installed.
+    """
+
+    frames: int = STATISTICAL_FRAMES
+    engines: Sequence[str] = ()
+
+    @property
+    def engine_names(self) -> tuple[str, ...]:
+        """The engines that D will cover."""
+        here = tuple(name for name in CPU_ENGINES if name in available_engines())
+        return tuple(dict.fromkeys(self.engines)) or here
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one precision.
+
+    Attributes:
+        verification: of the written file.
+        numerics: as stored.
+        limits: range of each quantized activation.
+        skipped: engines that cannot run the file, and why; on these it has level `none`.
+    """
+
+    verification: Verification
+    numerics: Numerics
+    limits: dict[str, float]
+    skipped: dict[str, str]
+
+
+class Calibrator:
+    """One source on one data set; attacked frames are found once for all precisions."""
+
+    def __init__(self, source: Source, examples: Examples, measurement: Measurement) -> None:
+        self.source, self.examples, self.measurement = source, examples, measurement
+        self._attack = _Remembered(L2Attack(ReversePass(source.graph)))
+        self._engines = {name: engine_module(name) for name in measurement.engine_names}
+
+    def calibrate(self, plan: Plan, target: Path, progress: Progress) -> Report:
+        """Write `target`; nothing is left there when a check fails.
+
+        Raises:
+            InputError: an example that cannot be read, a weight that does not fit.
+            OSError: the file cannot be written.
+            VerificationError: the bound, the head, parity or the slack does not hold.
+        """
+        made = transformed(self.source.trunk, plan, self.examples)
+        manifest, source = self._draft(made, plan), self.source
+        draft = assembled(made.trunk, manifest, source.description, with_logits=True)
+        engines, skipped = self._opened(bytes(draft.SerializeToString()))
+        clean = measurement_frames(self.examples, self.measurement.frames)
+        frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
+        runs = {engine_module(name).ENGINE: run for name, run in engines.items()}
+        meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
+        numerics = measured_numerics(plan.precision, meters)
+        manifest = dataclasses.replace(manifest, numerics=numerics)
+        model = sealed(made.trunk, manifest, source.description, source.with_logits)
+        verification = write_verified(model, target, tuple(engines))
+        return Report(verification, numerics, made.limits, skipped)
+
+    def _draft(self, made: Transformed, plan: Plan) -> Manifest:
+        """The source's manifest with the new bound; its metrics were those of another file."""
+        bound = graph_bound(Graph(made.trunk))
+        calibration = {
+            "source_sha256": self.source.file.content.sha256,
+            "data": self.examples.source,
+            "split": self.examples.split,
+        }
+        if plan.range_method:
+            calibration["ranges"] = plan.range_method
+        return dataclasses.replace(
+            self.source.manifest,
+            lipschitz=bound.lipschitz * (1 + MARGIN_OVER_COMPUTED),
+            layers=bound.layers,
+            numerics=Numerics(plan.precision, 0.0, "none"),
+            metrics={},
+            training={**self.source.manifest.training, "calibration": calibration},
+        )
+
+    def _opened(self, data: bytes) -> tuple[dict[str, Logits], dict[str, str]]:
+        """The engines that can run a file, and why the others cannot.
+
+        Raises:
+            VerificationError: an engine that was asked for cannot, or none can.
+        """
+        opened: dict[str, Logits] = {}
+        skipped: dict[str, str] = {}
+        for name in self._engines:
+            run = self._logits_of(name, data)
+            if isinstance(run, str):
+                skipped[name] = run
+            else:
+                opened[name] = run
+        if not opened or (skipped and self.measurement.engines):
+            name, why = next(iter(skipped.items()))
+            raise VerificationError(f"engine {name!r} cannot run this precision ({why})")
+        return opened, skipped
+
+    def _logits_of(self, name: str, data: bytes) -> Logits | str:
+        """The logits of an engine, or why it cannot run the file."""
+        try:
+            run = self._engines[name].open_graph(data, 0)
+        except Exception as error:  # engines raise what they like
+            return " ".join(str(error).split())[:200]
+        return _logits(run, self.source.manifest.budgets)
+
+
+class _Remembered:
+    """An attack that returns what it found before: the frames of all precisions are the same."""
+
+    def __init__(self, attack: Callable[[Frame], Frame]) -> None:
+        self.attack = attack
+        self.found: dict[bytes, Frame] = {}
+
+    def __call__(self, frame: Frame) -> Frame:
+        key = hashlib.sha256(frame.tobytes()).digest()
+        if key not in self.found:
+            self.found[key] = self.attack(frame)
+        return self.found[key]
+
+
+def _logits(run: Run, budgets: int) -> Logits:
+    eps = np.zeros(budgets, np.float32)
+
+    def engine(frame: Frame) -> npt.NDArray[np.float32]:
+        (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
+        return np.asarray(logits[0], np.float32)
+
+    return engine
+
+
+def _counted(
+    frames: Iterator[tuple[Frame, bool]], progress: Progress
+) -> Iterator[tuple[Frame, bool]]:
+    for item in frames:
+        yield item
+        progress(1)

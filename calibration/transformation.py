@@ -1,0 +1,99 @@
+"""One precision from one trunk: which transformations, with which ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import onnx
+
+from lipdeploy.calibration.activations import INT8, INT16, Grid, activation_tensors
+from lipdeploy.calibration.activations import quantized_activations as with_quantizers
+from lipdeploy.calibration.certified_ranges import RangeTrial, certified_limits
+from lipdeploy.calibration.examples import Examples
+from lipdeploy.calibration.half import half_trunk
+from lipdeploy.calibration.histogram import histograms
+from lipdeploy.calibration.kernels import int8_weight_trunk, non_expansive, quantized_kernels
+from lipdeploy.calibration.ranges import METHODS as HISTOGRAM_METHODS
+from lipdeploy.calibration.ranges import minmax_limit
+from lipdeploy.core.errors import InputError
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.lipschitz import graph_bound
+
+PRECISIONS = ("fp16", "int8-weights", "int8", "int16")
+METHODS = (*HISTOGRAM_METHODS, "certified")
+GRIDS = {"int8": INT8, "int16": INT16}
+# INT16 has steps to spare: what the range costs there is not worth a search.
+DEFAULT_METHODS = {"int8": "certified", "int16": "minmax"}
+RANGE_EXAMPLES, TRIAL_EXAMPLES = 64, 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trunk becomes.
+
+    Attributes:
+        precision: one of `PRECISIONS`.
+        method: one of `METHODS`, for quantized activations; empty: the default of the precision.
+        eps: budgets that `certified` maximises the accuracy for.
+    """
+
+    precision: str
+    method: str = ""
+    eps: Sequence[float] = (0.1, 0.25)
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}"
+            )
+        if self.method not in ("", *METHODS):
+            raise InputError(f"method is {self.method!r}; expected one of {', '.join(METHODS)}")
+
+    @property
+    def range_method(self) -> str:
+        """How ranges are found; empty where there are none."""
+        default = DEFAULT_METHODS.get(self.precision, "")
+        return self.method or default if default else ""
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """A trunk in its new precision.
+
+    Attributes:
+        trunk: `image` to `logits`.
+        limits: range of each quantized activation, by name of tensor.
+    """
+
+    trunk: onnx.ModelProto
+    limits: dict[str, float] = field(default_factory=dict)
+
+
+def transformed(trunk: onnx.ModelProto, plan: Plan, examples: Examples) -> Transformed:
+    """Bring a float32 trunk to the precision of a plan.
+
+    Raises:
+        InputError: a weight that does not fit, or an example that cannot be read.
+    """
+    if plan.precision == "fp16":
+        return Transformed(half_trunk(trunk))
+    kernels = non_expansive(trunk, quantized_kernels(trunk))
+    quantized = int8_weight_trunk(trunk, kernels)
+    if plan.precision == "int8-weights":
+        return Transformed(quantized)
+    grid = GRIDS[plan.precision]
+    limits = _limits(quantized, plan, grid, examples)
+    return Transformed(with_quantizers(quantized, limits, grid), limits)
+
+
+def _limits(trunk: onnx.ModelProto, plan: Plan, grid: Grid, examples: Examples) -> dict[str, float]:
+    frames = list(examples.spread(RANGE_EXAMPLES).images())
+    found = histograms(trunk, activation_tensors(trunk), frames)
+    method = HISTOGRAM_METHODS.get(plan.range_method, minmax_limit)
+    limits = {name: method(each) for name, each in found.items()}
+    if plan.range_method != "certified":
+        return limits
+    bound = graph_bound(Graph(trunk)).lipschitz
+    chosen = list(examples.spread(TRIAL_EXAMPLES))
+    return certified_limits(RangeTrial(trunk, grid, bound, chosen, plan.eps).score, limits)

@@ -1,0 +1,209 @@
+"""`lipdeploy calibrate`: a verified float32 file in another precision, verified again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from lipdeploy.calibration.calibrator import Calibrator, Measurement, Report
+from lipdeploy.calibration.examples import examples_of
+from lipdeploy.calibration.precision_table import Row, precision_table
+from lipdeploy.calibration.source import read_source
+from lipdeploy.calibration.transformation import DEFAULT_METHODS, METHODS, PRECISIONS, Plan
+from lipdeploy.cli.engine_option import NAMES
+from lipdeploy.cli.json_text import json_text
+from lipdeploy.cli.plain_text import printable
+from lipdeploy.cli.verdict import summary_line
+from lipdeploy.core.dataset import load_dataset
+from lipdeploy.core.errors import InputError
+from lipdeploy.core.figures import at_least, at_most
+from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+
+HELP = """Bring a verified file to fp16, INT8 or INT16, and prove and measure what that costs.
+
+The weights of the new file get their own Lipschitz bound. Its rounding is measured against float64
+on every engine named, on clean frames, on frames attacked in l2 and on frames optimised against the
+rounding, and subtracted in the graph. The file is verified before it is written (exit 3 otherwise).
+`--precision all` writes every precision into a folder and compares them.
+
+\b
+Examples:
+  lipdeploy calibrate polyps.onnx polyps-int8.onnx --precision int8 --data polyps.yaml
+  lipdeploy calibrate polyps.onnx runs/precisions --precision all --data polyps.yaml
+"""
+
+
+@click.command(help=HELP)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--precision", type=click.Choice((*PRECISIONS, "all")), required=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set YAML file.")
+@click.option("--split", default="train", show_default=True, help="Calibration examples.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    help="Ranges of activations.  [default: certified for int8, minmax for int16]",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=STATISTICAL_FRAMES,
+    show_default=True,
+    help=f"Frames of the measurement; fewer than {STATISTICAL_FRAMES} give level none.",
+)
+@click.option(
+    "--engine",
+    "engines",
+    metavar=NAMES,
+    multiple=True,
+    help="Measure this one; repeatable.  [default: onnxruntime and openvino where installed]",
+)
+@click.option(
+    "--eps",
+    type=click.FloatRange(min=0.0),
+    multiple=True,
+    default=(0.1, 0.25),
+    show_default=True,
+    help="Budgets of the table and of `certified`; repeatable.",
+)
+@click.option("--table", is_flag=True, help="Compare with the float32 file; `all` always does.")
+@click.option("--table-split", default="val", show_default=True, help="Examples of the table.")
+@click.option("--table-images", type=click.IntRange(1), default=100, show_default=True, metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(model: Path, target: Path, precision: str, **options: Any) -> int:
+    """Bring a verified file to another precision."""
+    source = read_source(model)
+    dataset = load_dataset(options["data"])
+    examples = examples_of(dataset, options["split"], source.manifest)
+    every = precision == "all"
+    with_table = every or options["table"]
+    shown = (
+        examples_of(dataset, options["table_split"], source.manifest).spread(
+            options["table_images"]
+        )
+        if with_table
+        else None
+    )
+    files = _targets(model, target, precision)
+    measurement = Measurement(options["frames"], options["engines"])
+    calibrator = Calibrator(source, examples, measurement)
+    reports = {
+        name: _calibrated(calibrator, Plan(name, _method(name, options), options["eps"]), file)
+        for name, file in files.items()
+    }
+    rows = (
+        precision_table([model, *files.values()], shown, options["eps"], measurement.engine_names)
+        if shown is not None
+        else []
+    )
+    found = _json(reports, rows, shown.split if shown else None, len(shown) if shown else 0)
+    if every:
+        (target / "precision.json").write_text(found + "\n", encoding="utf-8")
+    click.echo(found if options["as_json"] else _text(files, reports, rows))
+    return 0
+
+
+def _targets(model: Path, target: Path, precision: str) -> dict[str, Path]:
+    if precision != "all":
+        files = {precision: target}
+    elif target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; --precision all writes into a folder")
+    else:
+        files = {name: target / f"{model.stem}-{name}.onnx" for name in PRECISIONS}
+    for file in files.values():
+        if file.is_dir():
+            raise InputError(f"{file} is a folder; name the file to write")
+        if file.exists() and file.samefile(model):
+            raise InputError(f"{file} is the model itself; name another file to write")
+    return files
+
+
+def _method(precision: str, options: dict[str, Any]) -> str:
+    method = options["method"] or ""
+    return str(method) if precision in DEFAULT_METHODS else ""
+
+
+def _calibrated(calibrator: Calibrator, plan: Plan, file: Path) -> Report:
+    total = calibrator.measurement.frames
+    with tqdm(total=total, unit="frame", desc=plan.precision, dynamic_ncols=True) as bar:
+        return calibrator.calibrate(plan, file, lambda count: bool(bar.update(count)))
+
+
+def _text(files: dict[str, Path], reports: dict[str, Report], rows: Sequence[Row]) -> str:
+    lines = []
+    for precision, report in reports.items():
+        lines += [*_report_lines(precision, report), f"Results saved to {files[precision]}", ""]
+    return "\n".join([*lines, _table(rows)] if rows else lines[:-1])
+
+
+def _report_lines(precision: str, report: Report) -> list[str]:
+    numerics = report.numerics
+    lines = [f"{precision}: {numerics.level}, {LEVEL_MEANING[numerics.level]}"]
+    for engine, found in numerics.evidence["engines"].items():
+        lines += [
+            f"  {printable(engine)}: {found['frames']} frames, {found['attacked_frames']} "
+            f"attacked, {found['rounding_attacked_frames']} against the rounding",
+            f"  largest error of a logit difference {found['largest_error']:.2e}, "
+            f"sigma {found['sigma']:.2e}",
+        ]
+    lines += [f"  {printable(name)}: not measured, {why}" for name, why in report.skipped.items()]
+    lines.append(f"  D {numerics.slack:.2e} = {numerics.evidence['rule']}")
+    if numerics.level == "none":
+        lines.append(f"  level none: fewer than {STATISTICAL_FRAMES} frames, or none attacked")
+    return [*lines, f"  {summary_line(report.verification)}"]
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Figures that are bounds are rounded against us."""
+    budgets, engines = list(rows[0].crpa), list(rows[0].milliseconds)
+    head = ["precision", "level", "mIoU", "accuracy", *(f"CRPA@{eps}" for eps in budgets)]
+    head += ["changed", "radius drift", "L <=", "D", "MB", *(f"{name} ms" for name in engines)]
+    cells = [head, *(_cells(row, budgets, engines) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def _cells(row: Row, budgets: Sequence[str], engines: Sequence[str]) -> list[str]:
+    certified = [row.crpa.get(eps) for eps in budgets]
+    times = [row.milliseconds.get(engine) for engine in engines]
+    return [
+        row.precision,
+        row.level,
+        f"{row.miou:.4f}",
+        f"{row.pixel_accuracy:.4f}",
+        *("-" if share is None else at_least(share) for share in certified),
+        f"{100 * row.changed_pixels:.3f} %",
+        f"{row.radius_drift:.2e}",
+        at_most(row.lipschitz, 7),
+        f"{row.slack:.2e}",
+        f"{row.size_bytes / 1e6:.2f}",
+        *("-" if each is None else f"{each:.1f}" for each in times),
+    ]
+
+
+def _json(reports: dict[str, Report], rows: Sequence[Row], split: str | None, images: int) -> str:
+    found = {
+        "files": {
+            precision: {
+                "model": report.verification.model,
+                "lipschitz": report.verification.declared,
+                "numerics": dataclasses.asdict(report.numerics),
+                "limits": report.limits,
+                "skipped": report.skipped,
+            }
+            for precision, report in reports.items()
+        },
+        "table": [dataclasses.asdict(row) for row in rows],
+        "table_split": split,
+        "table_images": images,
+    }
+    return json_text(found)
