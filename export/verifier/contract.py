@@ -12,6 +12,7 @@ from lipdeploy.core.manifest import Manifest
 from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, statistical_slack
+from lipdeploy.export.verifier.rounding.level import check_bounded
 from lipdeploy.runtime.model_file import ModelFile
 
 
@@ -80,16 +81,17 @@ def _type(info: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
     return tensor.elem_type, tuple(d.dim_value for d in tensor.shape.dim)
 
 
-def check_numerics(manifest: Manifest) -> None:
-    """The level must be one that the declared evidence can carry.
-
-    `proved` and `bounded` are refused until their derivation is part of the file.
+def check_numerics(manifest: Manifest, graph: Graph) -> None:
+    """The level must be one that the declared evidence can carry; `bounded` is derived again.
 
     Raises:
         VerificationError: a level that was not earned.
     """
     numerics = manifest.numerics
     if numerics.level == "none":
+        return
+    if numerics.level == "bounded":
+        check_bounded(graph, manifest)
         return
     if numerics.level != "statistical" or numerics.precision != "float32":
         raise VerificationError(

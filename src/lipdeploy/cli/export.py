@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lipdeploy.cli.verdict import layer_table, summary_line
 from lipdeploy.core.dataset import load_dataset
-from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.core.manifest import LEVEL_MEANING, Level
 from lipdeploy.export.exporter import ExportReport, Request, export
 from lipdeploy.export.head import HEADS
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
@@ -47,6 +47,13 @@ Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Data set whose train images join the frames."
 )
+@click.option(
+    "--level",
+    type=click.Choice(["statistical", "bounded"]),
+    default="statistical",
+    show_default=True,
+    help="Whether rounding is measured or bounded; refused where the bound exceeds most margins.",
+)
 def command(
     checkpoint: Path,
     target: Path,
@@ -56,12 +63,13 @@ def command(
     logits: bool,
     frames: int,
     data: Path | None,
+    level: Level,
 ) -> int:
     """Turn a checkpoint into one verified ONNX file."""
     loaded = load_checkpoint(checkpoint)
     images = [pair.image for pair in load_dataset(data).pairs("train")] if data else []
     height, width = imgsz or loaded.imgsz
-    request = Request(height, width, head, budgets, logits, frames, images)
+    request = Request(height, width, head, budgets, logits, frames, images, level)
     click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
     with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))
