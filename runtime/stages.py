@@ -9,6 +9,7 @@ import time
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.core.resize import eps_at_source, resized
 from lipdeploy.runtime.controls import Controls
+from lipdeploy.runtime.drift import DriftMonitor
 from lipdeploy.runtime.freshness import Freshness
 from lipdeploy.runtime.overlay import Overlay
 from lipdeploy.runtime.rate import Rate
@@ -22,8 +23,10 @@ from lipdeploy.runtime.views import View
 class Predictor:
     """Resizes a frame and runs the model on it, with the budget of the moment."""
 
-    def __init__(self, session: Session, controls: Controls) -> None:
-        self._session = session
+    def __init__(
+        self, session: Session, controls: Controls, drift: DriftMonitor | None = None
+    ) -> None:
+        self._session, self._drift = session, drift
         self._controls = controls
         self.no_eps_at_source = "no frame was processed"
 
@@ -35,6 +38,7 @@ class Predictor:
         """
         eps = self._controls.eps  # once: all that is said of the frame is said at this budget
         result = self._empty(frame, eps)
+        fault = fault or (self._drift.reason if self._drift else "")
         if fault:
             result.state, result.reason = "withheld", fault
             return result
@@ -48,6 +52,8 @@ class Predictor:
             raise
         except Exception as error:
             raise LipdeployError(_engine_failure(self._session.engine, frame, error)) from error
+        if self._drift is not None:
+            self._drift.offer(frame.index, image, result.prediction)
         result.stage_ms["preprocess"] = (ready_s - start_s) * 1e3
         result.stage_ms["inference"] = (time.monotonic() - ready_s) * 1e3
         return result
