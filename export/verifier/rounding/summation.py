@@ -1,10 +1,10 @@
 """Does an engine sum convolutions as the bound assumes? Asked of the engine itself.
 
 Direct, im2col and blocked convolutions add up the products of stored weights and inputs, in some
-order. Winograd and FFT forms mix in inputs from outside the window, whose rounding stays behind;
-TF32 and BF16 round every input. Both show on one frame: noise with a single enormous value. An
-output whose window does not hold that value must not feel it, and every output must be within the
-bound of its own window. A test of the installed engine on this machine, not a proof of its code.
+order. Winograd and FFT forms add and subtract inputs that no such product holds, whose rounding stays
+behind; TF32 and BF16 round every input. Both show where kernels have one tap other than 0 and some
+inputs are enormous: an output must not feel what its tap does not meet. Asked for every form of
+convolution in the file. A test of the installed engine on this machine, not a proof of its code.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lipdeploy.export.verifier.rounding.tails import Tails
 from lipdeploy.runtime.session import Run
 
 _HUGE = 2.0**40  # beyond 2^24 times anything else: what leaks of it cannot hide
+_SHARE = 0.1  # of the pixels
 _SEED = 20
 
 
@@ -58,12 +59,14 @@ def _kind(graph: Graph, node: onnx.NodeProto) -> tuple[object, ...]:
 def _excess(tails: Tails, node: onnx.NodeProto, open_graph: Callable[[bytes, int], Run]) -> float:
     """Largest error over its bound, over all outputs."""
     moving = tails.file.moving(node)[0]
-    x = _probe(tails.graph.shape(moving))
-    run = open_graph(_alone(tails.graph, node, moving), 1)
+    probe = _probe_graph(tails.graph, node, moving)
+    x = _probe_input(tails.graph.shape(moving))
+    run = open_graph(bytes(probe.model.SerializeToString()), 1)
     (found,) = run([node.output[0]], {moving: x.astype(np.float32)})
-    inputs = [x if name == moving else tails.file.constants.get(name) for name in node.input]
+    alone = Tails(probe, moving)
+    inputs = [x if name == moving else alone.file.constants.get(name) for name in node.input]
     exact = OPERATORS[node.op_type](attributes(node), *inputs)[0]
-    loss = loss_of(tails, node, FLOAT32)
+    loss = loss_of(alone, node, FLOAT32)
     assert loss.absolute is not None
     size = loss.absolute(inputs)
     # what float64 itself loses here is 2^-29 of the bound
@@ -72,31 +75,35 @@ def _excess(tails: Tails, node: onnx.NodeProto, open_graph: Callable[[bytes, int
     return float(np.nan_to_num(error / (bound + loss.tiny), nan=np.inf).max())
 
 
-def _probe(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Noise in float32, and one pixel that outweighs it in every channel."""
+def _probe_input(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Noise in float32, and pixels here and there that outweigh it in every channel."""
     rng = np.random.default_rng(_SEED)
     x = rng.uniform(-1, 1, shape).astype(np.float32).astype(np.float64)
-    x[..., shape[-2] // 2, shape[-1] // 2] *= _HUGE
+    x[..., rng.random(shape[-2:]) < _SHARE] *= _HUGE
     return x
 
 
-def _alone(graph: Graph, node: onnx.NodeProto, moving: str) -> bytes:
-    """The node by itself, with its own weights."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    constants = [
-        numpy_helper.from_array(graph.constants[name], name)
-        for name in node.input
-        if name in graph.constants
-    ]
+def _probe_kernel(node: onnx.NodeProto, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Noise at one tap for each output channel, so that it must not feel any other position."""
+    rng = np.random.default_rng(_SEED + 1)
+    kernel = rng.uniform(0.5, 1, shape).astype(np.float32)
+    taps = np.arange(shape[2] * shape[3]).reshape(shape[2:])
+    outputs = np.arange(shape[0 if node.op_type == "Conv" else 1])
+    chosen = taps == (outputs % taps.size)[:, None, None]
+    return kernel * (chosen[:, None] if node.op_type == "Conv" else chosen[None])
+
+
+def _probe_graph(graph: Graph, node: onnx.NodeProto, moving: str) -> Graph:
+    """The node by itself, with a kernel of its shape and its own bias."""
+    constants = {n: graph.constants.get(n) for n in node.input if n and n != moving}
+    constants[node.input[1]] = _probe_kernel(node, graph.shape(node.input[1]))
     info = helper.make_tensor_value_info
     made = helper.make_graph(
-        [copy],
+        [node],
         "probe",
         [info(moving, TensorProto.FLOAT, graph.shape(moving))],
         [info(node.output[0], TensorProto.FLOAT, graph.shape(node.output[0]))],
-        constants,
+        [numpy_helper.from_array(v, n) for n, v in constants.items() if v is not None],
     )
     opsets = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION)
-    return bytes(model.SerializeToString())
+    return Graph(helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION))
