@@ -1,4 +1,4 @@
-"""The drift alarm: now and then a frame of the stream is evaluated again in the reference precision.
+"""The drift alarm: some frames of the stream are evaluated again in the reference precision.
 
 The check runs in a thread of its own and never waits: a frame that falls due while the last one is
 still being checked is skipped and counted. What checks is passed in, since this room knows neither

@@ -84,7 +84,7 @@ class StreamReport:
     saved: tuple[str, ...] = ()
     sinks: tuple[SinkState, ...] = ()
     sources: tuple[SourceState, ...] = ()
-    drift: DriftReport = DriftReport()
+    drift: DriftReport = field(default_factory=DriftReport)
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, ready for `json.dumps`."""

@@ -65,7 +65,7 @@ class StreamStatus:
     class_shares: Mapping[str, float] = field(default_factory=dict)
     sources: tuple[SourceState, ...] = ()
     sinks: tuple[SinkState, ...] = ()
-    drift: DriftReport = DriftReport()
+    drift: DriftReport = field(default_factory=DriftReport)
 
 
 class StatusLink:

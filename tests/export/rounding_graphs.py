@@ -85,7 +85,7 @@ def executed(graph: Graph, image: Array, add_up: Callable[[str, Array, Array], A
             found = OPERATORS[node.op_type](attributes(node), *inputs)
             outputs = [np.asarray(v, np.float32) for v in found]
         values.update(zip(node.output, outputs, strict=True))
-    return values["logits"][0]
+    return np.asarray(values["logits"][0])
 
 
 def replayed(

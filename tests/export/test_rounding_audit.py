@@ -85,7 +85,8 @@ def exact_logits(graph: Graph, image: np.ndarray) -> list[list[list[Fraction]]]:
     first = _convolved(nodes["c0"], x, stored["k0"], stored["b0"])
     a, b = first[:4], first[4:]
     high, low = np.maximum(a, b), np.minimum(a, b)
-    second = np.maximum(_convolved(nodes["c1"], low, stored["k1"], stored["b1"]), Fraction(0))
+    second = _convolved(nodes["c1"], low, stored["k1"], stored["b1"])
+    second = np.maximum(second, np.full_like(second, Fraction(0)))
     joined = np.concatenate([high, second])
     third = _convolved(nodes["c2"], joined, stored["k2"], np.full(8, Fraction(0)))
     cells = third.reshape(2, 2, 2, *third.shape[1:]).transpose(0, 3, 1, 4, 2).reshape(2, 8, 8)
@@ -133,7 +134,9 @@ def test_a_file_that_lies_about_l_is_audited_with_the_true_one(tmp_path: Path) -
 def test_over_claims_and_other_classes_are_counted(file: ModelFile) -> None:
     reference, frame = Reference(file), frames(1)[0]
     found = reference.judge(frame)
-    honest = Prediction(found.mask, found.radius.astype(np.float32) * 0.999, np.zeros(1, np.float32))
+    honest = Prediction(
+        found.mask, found.radius.astype(np.float32) * 0.999, np.zeros(1, np.float32)
+    )
     assert not compared(reference, frame, honest)
     radius = honest.radius.copy()
     radius[2, 3] = found.ceiling[2, 3] * 1.001

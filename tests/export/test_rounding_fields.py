@@ -1,5 +1,7 @@
 """Receptive fields against what really reaches a pixel: a NaN put at one place of a tensor."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper
@@ -14,7 +16,7 @@ from tests.export.rounding_graphs import graph_of, local_graph, replayed
 RNG = np.random.default_rng(0)
 
 
-def conv(channels: int, size: int, **found: object) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
+def conv(channels: int, size: int, **found: Any) -> tuple[list[NodeProto], dict[str, np.ndarray]]:
     kernel = RNG.normal(size=(2, channels, size, size))
     return [helper.make_node("Conv", ["image", "k"], ["logits"], **found)], {"k": kernel}
 
@@ -46,7 +48,7 @@ def support(graph: Graph, tensor: str) -> np.ndarray:
 def boxes(field: Field, rows: int, columns: int) -> np.ndarray:
     """The field in the form of `support`."""
     above, across = field.rows.indicator(rows), field.columns.indicator(columns)
-    return np.einsum("yr,xc->rcyx", above, across).astype(bool)
+    return np.asarray(np.einsum("yr,xc->rcyx", above, across), bool)
 
 
 def hull(found: np.ndarray) -> np.ndarray:
@@ -84,7 +86,7 @@ def test_every_tensor_of_a_network(tensor: str, residual: bool) -> None:
         {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
     ],
 )
-def test_convolutions(found: dict[str, object]) -> None:
+def test_convolutions(found: dict[str, Any]) -> None:
     nodes, constants = conv(2, 3, **found)
     draft = graph_of(nodes, constants, [1, 2, 9, 8], [1, 2, 0, 0])
     check(draft, "image", exact=True)
@@ -98,7 +100,7 @@ def test_convolutions(found: dict[str, object]) -> None:
         {"strides": [3, 1], "dilations": [2, 2], "pads": [0, 1, 2, 0]},
     ],
 )
-def test_transposed_convolutions(found: dict[str, object]) -> None:
+def test_transposed_convolutions(found: dict[str, Any]) -> None:
     kernel = RNG.normal(size=(2, 2, 3, 3))
     node = helper.make_node("ConvTranspose", ["image", "k"], ["logits"], **found)
     check(graph_of([node], {"k": kernel}, [1, 2, 4, 5], [1, 2, 0, 0]), "image", exact=True)
@@ -167,4 +169,6 @@ def test_a_transposed_picture_keeps_its_boxes() -> None:
     field = fields_of(graph)["image"]
     assert field.axes == (2, 1)
     assert field.rows.indicator(7).sum() == 19  # three rows each, two at the ends
-    assert np.allclose(field.norms(np.ones((1, 5, 7, 3))) ** 2, 3 * field.rows.indicator(7).sum(1)[:, None])
+    assert np.allclose(
+        field.norms(np.ones((1, 5, 7, 3))) ** 2, 3 * field.rows.indicator(7).sum(1)[:, None]
+    )

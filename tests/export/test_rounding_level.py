@@ -51,9 +51,7 @@ def bounded_file(
     draft = json.loads(
         next(p.value for p in tiny_file.tiny_file().metadata_props if p.key.endswith(".lipschitz"))
     )
-    manifest = dataclasses.replace(
-        tiny_file._manifest("threshold", draft, ""), numerics=numerics
-    )
+    manifest = dataclasses.replace(tiny_file._manifest("threshold", draft, ""), numerics=numerics)
     digest = hashed(assembled(trunk, manifest, Description()))
     manifest = dataclasses.replace(manifest, weights_sha256=digest)
     onnx.save_model(assembled(trunk, manifest, Description()), str(path))
@@ -82,9 +80,7 @@ def test_an_honest_file_passes_and_says_that_the_level_was_derived(tmp_path: Pat
         ({"engines": ["tensorrt"]}, "names engine '?'"),
     ],
 )
-def test_a_smuggled_level_is_refused(
-    changed: dict[str, Any], message: str, tmp_path: Path
-) -> None:
+def test_a_smuggled_level_is_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
     found = verify(bounded_file(tmp_path / "m.onnx", **changed), frames=2, isolated=False)
     assert not found.passed
     assert message in str(found.failure)
@@ -194,7 +190,7 @@ def convolutions() -> Graph:
     rng = np.random.default_rng(0)
     constants = {"k0": rng.normal(size=(4, 3, 3, 3)), "b0": rng.normal(size=4)}
     constants |= {"k1": rng.normal(size=(4, 4, 3, 3)), "b1": rng.normal(size=4)}
-    first = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
+    first: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [2, 2]}
     nodes = [
         helper.make_node("Conv", ["image", "k0", "b0"], ["c"], **first),
         helper.make_node("Conv", ["c", "k1", "b1"], ["logits"], pads=[1, 1, 1, 1]),

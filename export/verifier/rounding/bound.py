@@ -185,11 +185,11 @@ class _Run:
         if loss.absolute is None:
             return found
         absolute = loss.absolute(inputs)
-        if not absolute.max(initial=0.0) < self.rounding.largest:
+        moved = sum((norm * self._off(name) for name, norm in loss.norms), np.zeros(1))
+        if not absolute.max(initial=0.0) + moved.max() < self.rounding.largest:
             raise VerificationError(f"values at {node.output[0]!r} are beyond the format")
         error = loss.sum_factor * absolute + loss.value_factor * np.abs(value)
         found += self.rounding.fields[node.output[0]].norms(error * weights)
-        moved = sum((norm * self._off(name) for name, norm in loss.norms), np.zeros(1))
         return found + heavy * (loss.sum_factor + loss.value_factor) * moved
 
     def _off(self, tensor: str) -> Map:

@@ -17,7 +17,9 @@ from lipdeploy.export.verifier.graph import Graph, attributes
 from lipdeploy.export.verifier.operators.layout import pads_per_axis, slices
 from lipdeploy.export.verifier.rounding.receptive_field import Field, Index, Span
 
-Reads = tuple[Index, Index]  # first and last index that each output index reads; empty: last < first
+Reads = tuple[
+    Index, Index
+]  # first and last index that each output index reads; empty: last < first
 
 
 def receptive_fields(
@@ -53,14 +55,15 @@ def _before(
     ranks = {len(graph.shape(name)) for name in moving}
     if ranks != {len(graph.shape(node.output[0]))}:
         return dict.fromkeys(moving, whole)
-    found = {name: rule(graph, constants, node, name, field) or whole for name in moving}
-    return found
+    return {name: rule(graph, constants, node, name, field) or whole for name in moving}
 
 
 Rule = Callable[[Graph, Constants, onnx.NodeProto, str, Field], "Field | None"]
 
 
-def _same(graph: Graph, _: Constants, node: onnx.NodeProto, name: str, field: Field) -> Field | None:
+def _same(
+    graph: Graph, _: Constants, node: onnx.NodeProto, name: str, field: Field
+) -> Field | None:
     """Element by element; a tensor that is broadcast is read everywhere."""
     return field if graph.shape(name) == graph.shape(node.output[0]) else None
 
@@ -152,10 +155,24 @@ def _copied(places: Index) -> Reads:
     return np.maximum(places, 0), np.asarray(places)
 
 
-_ELEMENTWISE = (
-    "Abs Add Cast Clip Div Dropout Identity Max Min Mul Neg Relu Sub Sum QuantizeLinear "
-    "DequantizeLinear"
-).split()
+_ELEMENTWISE = [
+    "Abs",
+    "Add",
+    "Cast",
+    "Clip",
+    "Div",
+    "Dropout",
+    "Identity",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Relu",
+    "Sub",
+    "Sum",
+    "QuantizeLinear",
+    "DequantizeLinear",
+]
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, _same),

@@ -23,7 +23,7 @@ from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.operator_norm import convolution_norm_bound, matrix_norm_bound
 from lipdeploy.export.verifier.axes import positive
 from lipdeploy.export.verifier.constants import FLOATS, LAYOUT
-from lipdeploy.export.verifier.graph import Graph, attributes, label
+from lipdeploy.export.verifier.graph import attributes, label
 from lipdeploy.export.verifier.operators import OPERATORS
 from lipdeploy.export.verifier.rounding.arithmetic import FLOAT64, Arithmetic
 from lipdeploy.export.verifier.rounding.tails import Tails
@@ -69,21 +69,27 @@ def loss_of(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
         raise VerificationError(f"{label(node)}: its rounding has no bound; known: {known}")
     for name in node.input:
         if name in tails.file.constants:
-            _check_constant(tails.graph, tails.file.constants[name], node, name, arithmetic)
+            _check_constant(tails, node, name, arithmetic)
     try:
         return rule(tails, node, arithmetic)
     except ValueError as error:
         raise VerificationError(f"{label(node)}: {error}") from error
 
 
-def _check_constant(
-    graph: Graph, value: npt.NDArray[Any], node: onnx.NodeProto, name: str, arithmetic: Arithmetic
-) -> None:
-    """A coefficient that is flushed to zero, or is itself the end of a long computation."""
-    size = np.abs(value) if value.dtype.kind == "f" else np.ones(1)
-    if ((size > 0) & (size < arithmetic.tiny)).any() or (size > arithmetic.largest).any():
-        raise VerificationError(f"{label(node)}: {name!r} holds values beyond the format")
-    made = [n for n in graph.ancestors(name) if n.op_type not in LAYOUT]
+def _check_constant(tails: Tails, node: onnx.NodeProto, name: str, arithmetic: Arithmetic) -> None:
+    """A coefficient that may be flushed to zero, or is itself the end of a long computation.
+
+    One that is folded into another must not leave the normal numbers: a kernel's values stay above
+    `SMALLEST`, two scales above 2^-20 each. A bias that is flushed loses no more than `tiny`.
+    """
+    value, scales = tails.file.constants[name], node.op_type in ("Mul", "Div")
+    least, most = (2.0**-20, 2.0**20) if scales else (SMALLEST, arithmetic.largest)
+    is_weight = value.dtype.kind == "f" and name not in node.input[2:]
+    size = np.abs(value) if is_weight and node.op_type in _WEIGHTED else np.zeros(1)
+    if ((size > 0) & (size < least)).any() or not (size <= most).all():
+        limits = f"{least:.3g} to {most:.3g}"
+        raise VerificationError(f"{label(node)}: {name!r} holds values beyond {limits}")
+    made = [n for n in tails.graph.ancestors(name) if n.op_type not in LAYOUT]
     if len(made) > _MADE_BY:
         raise VerificationError(f"{label(node)}: {name!r} is computed by {len(made)} nodes")
 
@@ -183,9 +189,7 @@ def _scaled(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
     return Loss(_broadcast(tails, node, largest), loss, 0.0, tiny, absolute)
 
 
-def _broadcast(
-    tails: Tails, node: onnx.NodeProto, factor: float
-) -> tuple[tuple[str, float], ...]:
+def _broadcast(tails: Tails, node: onnx.NodeProto, factor: float) -> tuple[tuple[str, float], ...]:
     """Inputs that move; one that is copied n times counts sqrt(n)."""
     size = math.prod(tails.graph.shape(node.output[0]))
     return tuple(
@@ -208,12 +212,27 @@ def _cast(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
 
 _Rule = Callable[[Tails, onnx.NodeProto, Arithmetic], Loss]
 
+SMALLEST = 2.0**-80
 _MADE_BY = 2  # nodes that compute a coefficient, a rounding each; see FACTOR_ROUNDINGS
 _MOVES = frozenset(
-    "Concat DepthToSpace Dropout Expand Flatten Identity Pad Reshape Slice SpaceToDepth Split "
-    "Squeeze Transpose Unsqueeze".split()
+    [
+        "Concat",
+        "DepthToSpace",
+        "Dropout",
+        "Expand",
+        "Flatten",
+        "Identity",
+        "Pad",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
-_CHOOSES = frozenset("Abs Clip GlobalMaxPool Max MaxPool Min Neg Relu".split())
+_CHOOSES = frozenset(["Abs", "Clip", "GlobalMaxPool", "Max", "MaxPool", "Min", "Neg", "Relu"])
 _LINEAR: dict[str, Callable[[Tails, onnx.NodeProto], tuple[float, int]]] = {
     "AveragePool": _mean,
     "Conv": _convolution,
@@ -223,6 +242,7 @@ _LINEAR: dict[str, Callable[[Tails, onnx.NodeProto], tuple[float, int]]] = {
     "MatMul": _product,
     "ReduceMean": _mean,
 }
+_WEIGHTED = (*_LINEAR, "Mul", "Div")
 _RULES: dict[str, _Rule] = {
     **{name: _linear(norm) for name, norm in _LINEAR.items()},
     "Add": _sum,

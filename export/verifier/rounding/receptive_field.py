@@ -39,8 +39,8 @@ class Span:
             ends = (int(low[reads].min()), int(high[reads].max())) if reads.any() else (0, -1)
             found[first, last] = ends
         pairs = [found[p] for p in zip(self.first.tolist(), self.last.tolist(), strict=True)]
-        ends = np.array(pairs, np.int64).reshape(-1, 2)
-        return Span(ends[:, 0], ends[:, 1])
+        table = np.array(pairs, np.int64).reshape(-1, 2)
+        return Span(table[:, 0], table[:, 1])
 
     @property
     def longest(self) -> int:

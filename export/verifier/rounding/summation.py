@@ -1,10 +1,11 @@
 """Does an engine sum convolutions as the bound assumes? Asked of the engine itself.
 
 Direct, im2col and blocked convolutions add up the products of stored weights and inputs, in some
-order. Winograd and FFT forms add and subtract inputs that no such product holds, whose rounding stays
-behind; TF32 and BF16 round every input. Both show where kernels have one tap other than 0 and some
-inputs are enormous: an output must not feel what its tap does not meet. Asked for every form of
-convolution in the file. A test of the installed engine on this machine, not a proof of its code.
+order. Winograd and FFT forms add and subtract inputs that no such product holds, whose rounding
+stays behind; TF32 and BF16 round every input. Both show where kernels have one tap other than 0
+and some inputs are enormous: an output must not feel what its tap does not meet. Asked for every
+form of convolution in the file. A test of the installed engine on this machine, not a proof of
+its code.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def _probe_kernel(node: onnx.NodeProto, shape: tuple[int, ...]) -> npt.NDArray[n
     taps = np.arange(shape[2] * shape[3]).reshape(shape[2:])
     outputs = np.arange(shape[0 if node.op_type == "Conv" else 1])
     chosen = taps == (outputs % taps.size)[:, None, None]
-    return kernel * (chosen[:, None] if node.op_type == "Conv" else chosen[None])
+    one_tap = chosen[:, None] if node.op_type == "Conv" else chosen[None]
+    return np.asarray(np.where(one_tap, kernel, 0), np.float32)
 
 
 def _probe_graph(graph: Graph, node: onnx.NodeProto, moving: str) -> Graph:
