@@ -100,7 +100,7 @@ def command(
     if sys.stderr.isatty():
         click.echo(f"Verifying {model} ... (bounds, then {3 * frames} frames or more)", err=True)
     images = _calibration(model, data, frames) if data else ()
-    found = verify(model, frames, images, tightness, rounding=rounding)
+    found = verify(model, frames, images, tightness, True, rounding)
     outcome = _kept(model, found, write, sign)
     _judge_trust(model, found, outcome, trust)
     click.echo(_as_json(found, outcome) if as_json else _as_text(found, outcome))
