@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from lipdeploy.export.verifier.parity import (
     synthetic_frames,
 )
 from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.rounding.bound import Rounding, RoundingBound
+from lipdeploy.export.verifier.rounding.level import bounded_engine, bounded_numerics, check_useful
 from lipdeploy.export.verifier.verification import Verification
 from lipdeploy.runtime.session import Run, available_engines, engine_module
 from lipdeploy.samples.scene import SMALLEST
@@ -44,6 +47,8 @@ WEIGHT_TOLERANCE = 1e-3  # relative to the largest logit, like the next
 FLOAT32_TOLERANCE = 1e-3
 # Errors beyond D fail `verify`, whose attack on rounding may find more than was measured here.
 SLACK_RESERVE = 2.0
+JUDGED_FRAMES = 32  # whose margins decide whether a bound on rounding leaves anything to claim
+_MEASURED = ("frames", "attacked_frames", "largest_error", "sigma")
 ATTACK_EPS, ATTACK_STEPS, ATTACK_EVERY = 0.5, 3, 8
 ROUNDING_EVERY = 16  # frames for each neighbour tried against the rounding of an engine
 
@@ -60,6 +65,7 @@ class Request:
         with_logits: also output `logits`.
         frames: frames of the parity measurement; below 1,000 the level is `none`.
         images: calibration images, used for half of the frames.
+        level: `statistical`, or `bounded` where rounding is to be bounded and not measured.
     """
 
     height: int
@@ -69,6 +75,7 @@ class Request:
     with_logits: bool = False
     frames: int = STATISTICAL_FRAMES
     images: Sequence[Path] = ()
+    level: Level = "statistical"
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ def export(
     replay = Replay(graph)
     manifest = _draft_manifest(checkpoint, request, graph)
     fold_error = _fold_error(checkpoint.network, replay, request)
+    bound = _rounding_bound(graph, replay, request) if request.level == "bounded" else None
     draft = assembled(trunk, manifest, Description(), with_logits=True)
     meters = _measure(draft, replay, network, request, progress)
     parity = meters[_worst(meters)].parity
@@ -105,7 +113,11 @@ def export(
             f"the logits of {_worst(meters)} are off by {parity.slack:.3g} "
             f"(logits up to {parity.scale:.3g}), more than float32 explains; nothing written"
         )
-    manifest = dataclasses.replace(manifest, numerics=_numerics(meters))
+    numerics = _numerics(meters)
+    if bound is not None:
+        name = bounded_engine(meters)
+        numerics = bounded_numerics(bound, name, _evidence(meters[name]))
+    manifest = dataclasses.replace(manifest, numerics=numerics)
     description = Description(stride=checkpoint.network.config.stride)
     model = sealed(trunk, manifest, description, request.with_logits)
     verification = write_verified(model, target)
@@ -251,3 +263,14 @@ def _evidence(meter: EngineMeter) -> dict[str, Any]:
         "largest_error": parity.largest,
         "sigma": parity.sigma,
     }
+
+
+def _rounding_bound(graph: Graph, replay: Replay, request: Request) -> RoundingBound:
+    """The bound on rounding for any frame; what it leaves is judged on the first frames.
+
+    Raises:
+        VerificationError: it has no proof, or exceeds most margins.
+    """
+    bound = Rounding(graph).of_model()
+    check_useful(replay, itertools.islice(_frames(request), JUDGED_FRAMES), bound)
+    return bound

@@ -8,16 +8,17 @@ where they differ.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 
 from lipdeploy.core.manifest import Numerics
 from lipdeploy.core.record import Record
+from lipdeploy.runtime.processor import processor_kind
 
 RECORD_FRAMES = 3000
 """Frames of a record that stand for an engine: 1,000 generated ones, 2,000 against its rounding."""
 
 UNMEASURED = "was not measured on"
+UNASKED = "is bounded for"
 _FLAGS = {"onnxruntime GPU": "onnxruntime-cuda"}  # where --engine is not the family's first word
 
 
@@ -34,26 +35,28 @@ def family(engine: str) -> str:
 def measured_engines(numerics: Numerics, record: Record | None = None) -> tuple[str, ...]:
     """The engines that vouch for D: those of the evidence, then those of a long verification.
 
-    Evidence names them under `engines`; files of earlier versions name one under `engine`. A level
-    that is derived for sums in any order holds wherever nothing but such sums is computed.
+    Evidence names them under `engines`; files of earlier versions name one under `engine`.
 
     Args:
         numerics: of the file.
         record: of a verification that passed; counts where it took enough frames for each engine.
     """
-    evidence = numerics.evidence
-    named = evidence.get("engines", [evidence.get("engine")])
-    found = [name for name in named if isinstance(name, str)] if _is_listing(named) else []
-    if numerics.level == "bounded" and evidence.get("summation") == "any order":
-        found += _plain_sums()
+    found = _named(numerics)
     if record is not None and record.frames >= RECORD_FRAMES * len(record.engines):
         found += record.engines
     return tuple(dict.fromkeys(name for name in found if name.strip()))
 
 
 def measured_as(engine: str, numerics: Numerics, record: Record | None = None) -> str:
-    """`engine` itself where it was measured, else one of its family; empty if there is none."""
+    """`engine` itself where it was measured, else one of its family; empty if there is none.
+
+    Level `bounded` rests on how an engine sums, which was asked of one version on one kind of
+    processor: another has other kernels.
+    """
     found = measured_engines(numerics, record)
+    if numerics.level == "bounded":
+        asked = numerics.evidence.get("processor") == processor_kind()
+        return engine if asked and engine in _named(numerics) else ""
     same = (name for name in found if family(name) == family(engine))
     return engine if engine in found else next(same, "")
 
@@ -62,12 +65,17 @@ def doubt_on(engine: str, numerics: Numerics, record: Record | None = None) -> s
     """Why the level does not hold on an engine, after the file's name; empty if it does."""
     if numerics.level == "none" or measured_as(engine, numerics, record):
         return ""
+    if numerics.level == "bounded":
+        where = f"{', '.join(_named(numerics))} on {numerics.evidence.get('processor')}"
+        return f"{UNASKED} {where}, this is {engine} on {processor_kind()}"
     named = sorted({family(name) for name in measured_engines(numerics, record)})
     return f"{UNMEASURED} {family(engine)}, only on {', '.join(named) or 'no engine at all'}"
 
 
 def remedy(doubt: str, engine: str, model: str) -> str:
     """The command that a doubt calls for."""
+    if doubt.startswith(UNASKED):
+        return "export it here with --level bounded"
     if not doubt.startswith(UNMEASURED):
         return f"run `lipdeploy verify {model}`"
     words = engine.split() or [""]
@@ -75,14 +83,10 @@ def remedy(doubt: str, engine: str, model: str) -> str:
     return f"measure it with `lipdeploy verify --engine {flag} --frames 1000 {model}`"
 
 
+def _named(numerics: Numerics) -> list[str]:
+    named = numerics.evidence.get("engines", [numerics.evidence.get("engine")])
+    return [name for name in named if isinstance(name, str)] if _is_listing(named) else []
+
+
 def _is_listing(named: object) -> bool:
     return isinstance(named, (Mapping, list, tuple))
-
-
-def _plain_sums() -> list[str]:
-    """Engines whose convolutions are sums of products, never Winograd's or a Fourier transform's.
-
-    Measured on x86-64 alone: on Arm, OpenVINO calls a library that also knows Winograd.
-    """
-    direct = ["onnxruntime CPU"]
-    return [*direct, "openvino CPU"] if platform.machine() in ("x86_64", "AMD64") else direct

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lipdeploy.runtime.drift import DriftReport
 from lipdeploy.runtime.means import BudgetShares
 from lipdeploy.runtime.outages import OutageReport
 from lipdeploy.runtime.sources.state import SourceState
@@ -49,6 +50,7 @@ class StreamReport:
         saved: where the sinks wrote.
         sinks: what each sink took and dropped, and why it failed.
         sources: how each source ended.
+        drift: frames that were checked in the reference precision, and what was found.
     """
 
     source: str = ""
@@ -82,6 +84,7 @@ class StreamReport:
     saved: tuple[str, ...] = ()
     sinks: tuple[SinkState, ...] = ()
     sources: tuple[SourceState, ...] = ()
+    drift: DriftReport = field(default_factory=DriftReport)
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, ready for `json.dumps`."""

@@ -26,7 +26,7 @@ class Result:
         frame: the picture as captured.
         state: `withheld` where nothing is claimed because of the frame, see `reason`.
         reason: `frozen`, `repeated`, `partly frozen`, `black`, `uniform`, `corrupt`, `stale`,
-            `no frame`, `not verified`, or empty.
+            `no frame`, `not verified`, `drift`, or empty.
         eps: budget in l2 at the network's input, images in [0,1].
         eps_source: budget at the captured frame, None where none is claimed.
         level: guarantee level of every figure here.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.core.resize import eps_at_source, resized
 from lipdeploy.runtime.controls import Controls
+from lipdeploy.runtime.drift import DriftMonitor
 from lipdeploy.runtime.freshness import Freshness
 from lipdeploy.runtime.overlay import Overlay
 from lipdeploy.runtime.rate import Rate
@@ -46,8 +47,10 @@ class Predictor:
     `prepare` and `predict` may run in threads of their own.
     """
 
-    def __init__(self, session: Session, controls: Controls) -> None:
-        self._session = session
+    def __init__(
+        self, session: Session, controls: Controls, drift: DriftMonitor | None = None
+    ) -> None:
+        self._session, self._drift = session, drift
         self._controls = controls
         self.no_eps_at_source = "no frame was processed"
 
@@ -71,8 +74,9 @@ class Predictor:
         eps = self._controls.eps  # once: all that is said of the frame is said at this budget
         result = self._empty(prepared.frame, eps)
         result.stage_ms.update(prepared.stage_ms)
-        if prepared.image is None:
-            result.state, result.reason = "withheld", prepared.fault
+        fault = prepared.fault or (self._drift.reason if self._drift else "")
+        if fault or prepared.image is None:
+            result.state, result.reason = "withheld", fault
             return result
         start_s = time.monotonic()
         try:
@@ -83,6 +87,8 @@ class Predictor:
         except Exception as error:
             what = _engine_failure(self._session.engine, prepared.frame, error)
             raise LipdeployError(what) from error
+        if self._drift is not None:
+            self._drift.offer(prepared.frame.index, prepared.image, result.prediction)
         result.stage_ms["inference"] = (time.monotonic() - start_s) * 1e3
         return result
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from lipdeploy.runtime.drift import DriftReport
 from lipdeploy.runtime.sources.state import SourceState
 
 
@@ -46,6 +47,7 @@ class StreamStatus:
         class_shares: certified share of each class that is present in the newest result.
         sources: one entry a source.
         sinks: one entry a sink.
+        drift: frames that were checked in the reference precision, and what was found.
     """
 
     uptime_s: float = 0.0
@@ -63,6 +65,7 @@ class StreamStatus:
     class_shares: Mapping[str, float] = field(default_factory=dict)
     sources: tuple[SourceState, ...] = ()
     sinks: tuple[SinkState, ...] = ()
+    drift: DriftReport = field(default_factory=DriftReport)
 
 
 class StatusLink:

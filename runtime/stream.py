@@ -17,6 +17,7 @@ from typing import TypeVar
 from lipdeploy.core.errors import LipdeployError, SourceLostError
 from lipdeploy.runtime.channel import Channel, Closed
 from lipdeploy.runtime.controls import Controls
+from lipdeploy.runtime.drift import DriftMonitor, DriftReport
 from lipdeploy.runtime.freshness import freshness_of
 from lipdeploy.runtime.measured_engines import measured_as
 from lipdeploy.runtime.presence import Presence
@@ -62,6 +63,7 @@ class Stream:
         options: how to stream.
         controls: what may be changed while it runs; made from the options where left out.
         supervisor: who is told that it is alive.
+        drift: checks some of the frames in the reference precision.
 
     Raises:
         InputError: an option out of range.
@@ -76,6 +78,7 @@ class Stream:
         options: StreamOptions,
         controls: Controls | None = None,
         supervisor: Supervisor | None = None,
+        drift: DriftMonitor | None = None,
     ) -> None:
         check_options(options)
         check_level(session, options.unverified)
@@ -89,7 +92,8 @@ class Stream:
         self._freshness = freshness_of(source, staleness_s, options.allow_still)
         size = (session.manifest.height, session.manifest.width)
         self._presence = Presence(source.live, staleness_s, size)
-        self._predictor = Predictor(session, self._controls)
+        self._drift = drift
+        self._predictor = Predictor(session, self._controls, drift)
         view = options.show if any(sink.wants_overlay for sink in sinks) else None
         self._certifier = Certifier(self._freshness, session, options.keep, view, self._rate)
         self._fan = FanOut(sinks, not source.live, self._certifier.fresh, options.stall_s)
@@ -153,6 +157,7 @@ class Stream:
             level=self._session.manifest.numerics.level,
             sources=states_of(self._source),
             sinks=self._fan.states(),
+            drift=self._drift.report if self._drift else DriftReport(),
         )
 
     @property
@@ -184,6 +189,7 @@ class Stream:
             saved=self._saved,
             sinks=self._fan.states(),
             sources=states_of(self._source),
+            drift=self._drift.report if self._drift else DriftReport(),
             **fields,
         )
 
@@ -347,6 +353,8 @@ class Stream:
             end_s = time.monotonic() + _JOIN_S
             for thread in threads:
                 thread.join(max(0.0, end_s - time.monotonic()))
+            if self._drift is not None:
+                self._drift.finish(self._options.finish_s)
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error

@@ -15,6 +15,7 @@ from lipdeploy.export.opset import IR_VERSION
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, statistical_slack
 from lipdeploy.export.verifier.precision import PRECISIONS, opset_of
+from lipdeploy.export.verifier.rounding.level import check_bounded
 from lipdeploy.runtime.model_file import ModelFile
 
 
@@ -90,14 +91,17 @@ def _type(info: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
 
 
 # Levels that the evidence of a file can carry, by precision; `none` always can be.
-LEVELS_OF: dict[str, tuple[Level, ...]] = dict.fromkeys(PRECISIONS, ("statistical",))
+LEVELS_OF: dict[str, tuple[Level, ...]] = {
+    **dict.fromkeys(PRECISIONS, ("statistical",)),
+    "float32": ("statistical", "bounded"),
+}
 
 
-def check_numerics(manifest: Manifest) -> None:
-    """The level must be one that the declared evidence can carry.
+def check_numerics(manifest: Manifest, graph: Graph) -> None:
+    """The level must be one that the declared evidence can carry; `bounded` is derived again.
 
-    `proved` and `bounded` are refused until their derivation is part of the file. That `precision`
-    is the graph's own is checked before, by `check_precision`.
+    `proved` is refused: a file's margins are computed in float32. That `precision` is the graph's
+    own is checked before, by `check_precision`.
 
     Raises:
         VerificationError: a level that was not earned.
@@ -112,7 +116,10 @@ def check_numerics(manifest: Manifest) -> None:
             f"level {numerics.level!r} at precision {numerics.precision!r} cannot be checked by "
             f"this version; expected {expected}"
         )
-    _check_statistical(numerics)
+    if numerics.level == "bounded":
+        check_bounded(graph, manifest)
+    else:
+        _check_statistical(numerics)
 
 
 def _check_statistical(numerics: Numerics) -> None:

@@ -8,6 +8,7 @@ are in `operators/`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from lipdeploy.export.verifier.operators import OPERATORS
 from lipdeploy.export.verifier.quantizers import activation_quantizers
 
 Array = npt.NDArray[np.float64]
+See = Callable[[onnx.NodeProto, list[Any], list[Any]], None]
+"""Told of a node, its inputs and its outputs."""
 
 
 class Replay:
@@ -49,20 +52,23 @@ class Replay:
         """Logits of one frame: uint8 (H, W, 3) to float64 (K, H, W)."""
         return np.asarray(self.run(image[None])[0])
 
-    def run(self, value: npt.NDArray[Any]) -> Array:
-        """The output for an input of the graph's own shape.
+    def run(self, value: npt.NDArray[Any], see: See | None = None) -> Array:
+        """The output for an input of the graph's own shape; `see` is told of every node.
 
         On one thread: the products are small, and BLAS threads that wait for each other, or for an
         engine's, take several times as long.
         """
         with self.threads.limit(limits=1, user_api="blas"):
-            return self._run(value.astype(np.float64))
+            return self._run(value.astype(np.float64), see)
 
-    def _run(self, value: Array) -> Array:
+    def _run(self, value: Array, see: See | None) -> Array:
         values: dict[str, Any] = {self.image: value}
         for index, node in enumerate(self.nodes):
             inputs = [values.get(n, self.constants.get(n)) if n else None for n in node.input]
-            values.update(zip(node.output, self._computed(node, inputs), strict=False))
+            outputs = self._computed(node, inputs)
+            values.update(zip(node.output, outputs, strict=False))
+            if see is not None:
+                see(node, inputs, outputs)
             for name in node.input:
                 if self.last_use[name] == index and name != self.logits:
                     values.pop(name, None)

@@ -28,6 +28,7 @@ from lipdeploy.export.verifier.isolation import check_survives
 from lipdeploy.export.verifier.lipschitz import foreign_bound, graph_bound
 from lipdeploy.export.verifier.parity import Frame
 from lipdeploy.export.verifier.precision import check_precision
+from lipdeploy.export.verifier.rounding.summary import RoundingSummary, rounding_summary
 from lipdeploy.export.verifier.tightness import layer_estimates
 from lipdeploy.runtime.model_file import ModelFile, model_file, read_bytes
 
@@ -50,6 +51,7 @@ class Verification:
         tightness: of each layer where asked for: bound over a lower estimate of the norm.
         checks: what held, in order.
         errors: of every engine on every kind of frame.
+        rounding: what float32 can do to a logit difference, where asked for.
         record: what may be written into the file; None unless every check held.
         foreign_bound: L of a graph without a lipdeploy head, for information.
         failure: why the file failed.
@@ -68,6 +70,7 @@ class Verification:
     tightness: tuple[float | None, ...] = ()
     checks: list[str] = field(default_factory=list)
     errors: tuple[EngineError, ...] = ()
+    rounding: RoundingSummary | None = None
     record: Record | None = None
     foreign_bound: float | None = None
     failure: str | None = None
@@ -85,6 +88,7 @@ def verify(
     tight: bool = False,
     isolated: bool = True,
     engines: Sequence[str] = (),
+    rounding: bool = False,
 ) -> Verification:
     """Check a file: structure, head, Lipschitz bound, hash, and parity with float64.
 
@@ -96,6 +100,7 @@ def verify(
         frames: synthetic frames for parity; the attack on rounding tries twice as many.
         images: calibration frames of the network's size.
         tight: also find out how tight the bound of each layer is.
+        rounding: also bound the rounding of float32.
         isolated: survive files that abort the onnx library, for the price of starting a process.
         engines: names of those to compare; none: all that work here.
 
@@ -109,6 +114,8 @@ def verify(
         if isolated:
             check_survives(data)
         _verify(data, Plan(frames, images, tuple(engines)), tight, found)
+        if rounding and found.passed:
+            found.rounding = rounding_summary(Graph(model_from_bytes(data, found.model)))
     except ArtefactError:
         raise
     except (InputError, VerificationError) as error:
@@ -137,8 +144,9 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     if weights_sha256(model.graph.initializer) != manifest.weights_sha256:
         raise VerificationError("the weights do not have the hash of the metadata; export again")
     found.checks.append("hash: weights as recorded")
-    check_numerics(manifest)
-    found.checks.append(f"level: {numerics.level}, evidence as declared by the file")
+    check_numerics(manifest, graph)
+    by = "derived again from the file" if numerics.level == "bounded" else "as declared by the file"
+    found.checks.append(f"level: {numerics.level}, evidence {by}")
     found.errors = check_execution(file, graph, plan)
     found.checks.append("head alone: ties, zeros and huge logits as in float64")
     found.checks.append("parity: " + _parity(found.errors, numerics))

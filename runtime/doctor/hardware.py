@@ -9,19 +9,8 @@ import subprocess
 from pathlib import Path
 
 from lipdeploy.runtime.doctor.check import Check
+from lipdeploy.runtime.processor import features_named
 
-# What makes convolution and INT8 fast, by the names of /proc/cpuinfo.
-_FEATURES = (
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_vnni",
-    "avx_vnni",
-    "amx_int8",
-    "asimd",
-    "asimddp",
-    "i8mm",
-)
 _GIB = 2**30
 _LITTLE_BYTES = 512 * 2**20
 _SMI_S = 15.0
@@ -41,12 +30,11 @@ def hardware_checks(
 def cpu(cpuinfo: str) -> Check:
     """Model, cores that this process may use, and vector instructions."""
     model = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    has = [name for name in _FEATURES if flags and name in flags[1].split()]
+    has = features_named(cpuinfo)
     cores = len(os.sched_getaffinity(0))
     name = " ".join(model[1].split()) if model else "unknown processor"
     detail = f"{name}, {cores} core{'s' * (cores != 1)} usable; {', '.join(has) or 'no SIMD named'}"
-    if flags and not has:
+    if has is not None and not has:
         return Check("cpu", "warn", f"{detail}: inference will be slow", "use a newer processor")
     return Check("cpu", "ok", detail)
 

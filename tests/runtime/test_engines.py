@@ -31,6 +31,7 @@ from lipdeploy.runtime.engine_session import EngineSession
 from lipdeploy.runtime.measured_engines import doubt_on, family, measured_as, measured_engines
 from lipdeploy.runtime.model_file import read_model
 from lipdeploy.runtime.openvino_package import openvino
+from lipdeploy.runtime.processor import processor_kind
 from lipdeploy.runtime.session import (
     Session,
     available_engines,
@@ -341,12 +342,15 @@ def test_evidence_names_engines_in_two_ways() -> None:
     assert doubt_on("tensorrt 10 GPU", numerics("none")) == ""
 
 
-def test_a_derived_level_holds_where_nothing_but_sums_is_computed() -> None:
-    derived = numerics("bounded", rule="bounded", bound=1e-6, summation="any order")
-    assert doubt_on(ORT, derived) == ""
-    assert doubt_on("onnxruntime 1 CUDA GPU", derived)  # cuDNN may take Winograd's algorithm
-    assert doubt_on(ORT, numerics("bounded", rule="bounded"))
-    assert doubt_on(ORT, numerics("statistical", summation="any order"))
+def test_a_derived_level_holds_on_the_engine_and_processor_that_were_asked() -> None:
+    here: Any = {"rule": "bounded", "engines": {ORT: {}}, "processor": processor_kind()}
+    assert doubt_on(ORT, numerics("bounded", **here)) == ""
+    assert doubt_on("onnxruntime 9.9.9 CPU", numerics("bounded", **here))
+    assert doubt_on(OV, numerics("bounded", **here))
+    there = here | {"processor": "x86_64 avx512f"}
+    assert "is bounded for" in doubt_on(ORT, numerics("bounded", **there))
+    assert doubt_on(ORT, numerics("bounded", engines={ORT: {}}))
+    assert doubt_on(OV, numerics("bounded", **here), record(9000, ORT, OV))
 
 
 def record(frames: int, *engines: str) -> Record:

@@ -25,6 +25,7 @@ class Size:
 
 
 SIZES: dict[str, Size] = {
+    "XS": Size(1, (16, 32)),  # not of the paper: small enough for a bound on float32 rounding
     "S": Size(3, (32, 64, 128)),
     "M1": Size(5, (64, 128, 256)),
     "M2": Size(5, (64, 128, 256, 512)),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lipdeploy.cli.certify_audit import audit_frames
 from lipdeploy.cli.certify_run import Flags, compute, draw, prepare
 from lipdeploy.cli.certify_tables import METRICS, tables
 from lipdeploy.cli.engine_option import ENGINE
@@ -33,6 +34,7 @@ Examples:
   lipdeploy certify polyps.onnx --data polyps.yaml --eps 0.1 --eps 0.25
   lipdeploy certify polyps.onnx --data polyps.yaml --roi scope.png --pictures 8
   lipdeploy certify polyps.onnx --data polyps.yaml --ray --workers 16
+  lipdeploy certify polyps.onnx --audit --frames recording.mp4
 """
 
 WITH_MERGE = {"merging", "metrics", "project", "name"}
@@ -96,14 +98,29 @@ WITH_MERGE = {"merging", "metrics", "project", "name"}
 )
 @click.option("--project", type=click.Path(path_type=Path), default=Path("runs/certify"))
 @click.option("--name", default="exp", show_default=True, help="Run folder under --project.")
+@click.option("--audit", is_flag=True, help="In float64, its rounding subtracted: level proved.")
+@click.option(
+    "--frames",
+    metavar="SOURCE",
+    help="With --audit in place of --data: a folder or recording without labels.",
+)
 @UNVERIFIED
 @TRUST
-def command(metrics: tuple[str, ...], merging: bool, project: Path, name: str, **run: Any) -> int:
+def command(
+    metrics: tuple[str, ...],
+    merging: bool,
+    project: Path,
+    name: str,
+    frames: str | None,
+    **run: Any,
+) -> int:
     """Certify a model file on a labelled split."""
     folder = project / name
     if merging:
         _refuse_run_flags(click.get_current_context())
         _conclude(open_shards(folder), folder, metrics)
+    elif frames is not None:
+        return _audit_frames(frames, folder, run)
     elif run["model"] is None or run["data"] is None:
         raise InputError("certify needs a MODEL and --data, or --merge")
     else:
@@ -111,6 +128,14 @@ def command(metrics: tuple[str, ...], merging: bool, project: Path, name: str, *
         with flags.open() as session:
             _run(flags, session, folder, metrics)
     return 0
+
+
+def _audit_frames(frames: str, folder: Path, run: dict[str, Any]) -> int:
+    """Raise an `InputError` where --frames meets what it has no answer for."""
+    needs_labels = ("data", "roi", "shard", "use_ray", "unverified")
+    if not run["audit"] or run["model"] is None or any(run[key] for key in needs_labels):
+        raise InputError("--frames takes a MODEL, --audit and --eps, and no labels or shards")
+    return audit_frames(run["model"], frames, run["eps"], folder, run["trust"])
 
 
 def _refuse_run_flags(ctx: click.Context) -> None:

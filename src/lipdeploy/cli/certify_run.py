@@ -10,7 +10,9 @@ from pathlib import Path
 
 import click
 
+from lipdeploy.cli.certify_audit import open_audit
 from lipdeploy.core.dataset import load_dataset
+from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.evaluation.job import Job, make_job
 from lipdeploy.runtime.evaluation.page_writer import clear_pages, write_pages
 from lipdeploy.runtime.evaluation.questions import Questions
@@ -40,6 +42,7 @@ class Flags:
     workers: int
     engine: str | None
     threads: int | None
+    audit: bool
     unverified: bool
     trust: tuple[Path, ...]
 
@@ -55,6 +58,10 @@ class Flags:
         Raises:
             LipdeployError: the file cannot be used, or claims more than it has shown.
         """
+        if self.audit:
+            if self.use_ray:
+                raise InputError("--audit runs on this machine; leave out --ray")
+            return open_audit(self.model, self.unverified, self.trust)
         session = open_session(self.model, self.engine, self.threads or 0)
         check_level(session, self.unverified, self.trust)
         return session

@@ -11,7 +11,7 @@ from lipdeploy.cli.export_handover import write_handover
 from lipdeploy.cli.verdict import layer_table, summary_line
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
-from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.core.manifest import LEVEL_MEANING, Level
 from lipdeploy.export.handover.targets import TARGETS
 from lipdeploy.export.head import HEADS
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
@@ -62,6 +62,13 @@ Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
     multiple=True,
     help="Also write the files of this server or pipeline. Repeatable.",
 )
+@click.option(
+    "--level",
+    type=click.Choice(["statistical", "bounded"]),
+    default="statistical",
+    show_default=True,
+    help="Whether rounding is measured or bounded; refused where the bound exceeds most margins.",
+)
 def command(
     checkpoint: Path,
     target: Path | None,
@@ -72,6 +79,7 @@ def command(
     frames: int,
     data: Path | None,
     handover: tuple[str, ...],
+    level: Level,
 ) -> int:
     """Turn a checkpoint into one verified ONNX file."""
     if checkpoint.suffix == ".onnx":
@@ -89,7 +97,7 @@ def command(
     loaded = load_checkpoint(checkpoint)
     images = [pair.image for pair in load_dataset(data).pairs("train")] if data else []
     height, width = imgsz or loaded.imgsz
-    request = Request(height, width, head, budgets, logits, frames, images)
+    request = Request(height, width, head, budgets, logits, frames, images, level)
     click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
     with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))

@@ -121,6 +121,13 @@ Sinks: out.mp4, out.mkv, out.avi, folder/, frame_%06d.png, jsonl:f.jsonl[?rotate
     show_default=True,
     help="Whether a sink that fails or hangs ends the run.",
 )
+@click.option(
+    "--audit-every",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Evaluate every K-th frame again in float64, beside the stream; an over-claim ends all "
+    "claims (withheld: drift).",
+)
 @UNVERIFIED
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -140,6 +147,7 @@ def command(
     max_staleness: float,
     allow_still: bool,
     on_sink_error: OnSinkError,
+    audit_every: int | None,
     unverified: bool,
     trust: tuple[Path, ...],
     as_json: bool,
@@ -166,7 +174,7 @@ def command(
     if folder is not None:
         sinks = (str(folder / "overlay.mp4"), f"jsonl:{folder / 'frames.jsonl'}")
     report = run_stream(
-        model, sources, sinks or ("null",), options, engine, threads, as_json, trust
+        model, sources, sinks or ("null",), options, engine, threads, as_json, trust, audit_every
     )
     if folder is not None:
         write_summary(report, folder)
@@ -187,11 +195,13 @@ def run_stream(
     threads: int = 0,
     as_json: bool = False,
     trust: Sequence[Path] = (),
+    audit_every: int | None = None,
 ) -> StreamReport:
     """Stream to the end or Ctrl-C, with the bundled model if none is named; print the summary."""
     sources = (source,) if isinstance(source, str) else source
     path = model or bundled(BUNDLED_MODEL)
-    return run_job(StreamJob(path, sources, sinks, options, engine, threads, as_json, trust))
+    job = StreamJob(path, sources, sinks, options, engine, threads, as_json, trust, audit_every)
+    return run_job(job)
 
 
 def bundled(name: str) -> Path:

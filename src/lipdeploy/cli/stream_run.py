@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 
+from lipdeploy.cli.stream_audit import drift_monitor
 from lipdeploy.cli.stream_summary import summary
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime.controls import Controls
@@ -40,6 +41,7 @@ class StreamJob:
         threads: of one inference; 0 lets the engine choose.
         as_json: print the summary as JSON, and the rest on standard error.
         trust: public keys, one of which must have signed the model's record.
+        audit_every: how often a frame is evaluated again in float64.
     """
 
     model: Path
@@ -50,6 +52,7 @@ class StreamJob:
     threads: int = 0
     as_json: bool = False
     trust: Sequence[Path] = ()
+    audit_every: int | None = None
 
 
 def run_job(job: StreamJob) -> StreamReport:
@@ -60,6 +63,7 @@ def run_job(job: StreamJob) -> StreamReport:
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(open_session(job.model, job.engine, job.threads))
         check_level(session, job.options.unverified, job.trust)
+        drift = drift_monitor(session, job.model, job.audit_every) if job.audit_every else None
         opened = open_sources(job.sources)
         stack.callback(opened.close)
         click.echo(f"Source: {opened.describe()}", err=job.as_json)
@@ -68,7 +72,7 @@ def run_job(job: StreamJob) -> StreamReport:
         context = SinkContext(opened.fps, names, status, controls, opened.live)
         outputs = open_sinks(job.sinks, context)
         supervisor = stack.enter_context(contextlib.closing(supervisor_of()))
-        stream = Stream(session, opened, outputs, job.options, controls, supervisor)
+        stream = Stream(session, opened, outputs, job.options, controls, supervisor, drift)
         status.bind(stream.status)
         stack.enter_context(stopped_by_signals(stream))
         try:

@@ -19,6 +19,7 @@ def summary(report: StreamReport) -> str:
         f"{report.certification_time_share:.0%} of the time in certification",
         *_outages(report),
         *_sinks(report.sinks),
+        *_drift(report),
         _share(report),
         *_other_budgets(report),
         *_notes(report),
@@ -64,6 +65,19 @@ def _sinks(sinks: tuple[SinkState, ...]) -> list[str]:
         + (f"; failed: {sink.error}" if sink.error else "")
         for sink in sinks
         if sink.dropped or sink.error
+    ]
+
+
+def _drift(report: StreamReport) -> list[str]:
+    """What the comparison with the reference precision found, where one was asked for."""
+    drift = report.drift
+    if not drift.every:
+        return []
+    failed = f", {drift.failed} could not be compared" if drift.failed else ""
+    found = f"; DRIFT on {drift.alarms}: {drift.first}" if drift.alarms else "; no drift"
+    return [
+        f"Audit: {drift.checked} frames compared with float64, {drift.skipped} skipped while "
+        f"another was{failed}{found}"
     ]
 
 

@@ -8,6 +8,7 @@ from lipdeploy.cli.plain_text import printable
 from lipdeploy.core.figures import at_most
 from lipdeploy.core.manifest import LayerBound
 from lipdeploy.export.verifier.execution import EngineError
+from lipdeploy.export.verifier.rounding.summary import RoundingSummary
 from lipdeploy.export.verifier.verification import Verification
 
 
@@ -56,6 +57,20 @@ def engine_table(errors: Sequence[EngineError], slack: float) -> str:
         lines.append(
             f"{row.engine:{width}}  {frames:>18}  {row.largest:>13.2e}  {slack:>9.2e}  {covered}"
         )
+    return "\n".join(lines)
+
+
+def rounding_table(found: RoundingSummary) -> str:
+    """The bound on float32 rounding and the nodes that contribute most, or why there is none."""
+    if found.slack is None:
+        return f"rounding: no bound on float32 ({printable(found.refusal)})"
+    height, width = found.field
+    lines = [
+        f"rounding: float32 in any order moves no logit difference by more than "
+        f"{at_most(found.slack, 4)} (D, for any frame; receptive field {height}x{width})"
+    ]
+    names = max((len(printable(part.name)) for part in found.parts), default=0)
+    lines += [f"  {printable(p.name):{names}}  {at_most(p.largest, 4)}" for p in found.parts]
     return "\n".join(lines)
 
 

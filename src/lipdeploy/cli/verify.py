@@ -14,7 +14,7 @@ from lipdeploy.cli.engine_option import ENGINES
 from lipdeploy.cli.json_text import json_text
 from lipdeploy.cli.plain_text import printable
 from lipdeploy.cli.trust import TRUST
-from lipdeploy.cli.verdict import engine_table, layer_table, summary_line
+from lipdeploy.cli.verdict import engine_table, layer_table, rounding_table, summary_line
 from lipdeploy.core.dataset import load_dataset, read_image
 from lipdeploy.core.errors import InputError, LipdeployError, VerificationError
 from lipdeploy.core.figures import at_most
@@ -71,6 +71,7 @@ class _Outcome:
     "--data", type=click.Path(path_type=Path), help="Data set; as many of its train images join."
 )
 @click.option("--tightness", is_flag=True, help="Compare each layer's bound with its norm.")
+@click.option("--rounding", is_flag=True, help="Bound what float32 can do to a logit difference.")
 @click.option("--write/--no-write", default=True, help="Write the record into the file.")
 @click.option(
     "--sign",
@@ -87,6 +88,7 @@ def command(
     frames: int,
     data: Path | None,
     tightness: bool,
+    rounding: bool,
     write: bool,
     key: Path | None,
     engines: tuple[str, ...],
@@ -103,7 +105,7 @@ def command(
     if sys.stderr.isatty():
         click.echo(f"Verifying {model} ... (bounds, then {3 * frames} frames or more)", err=True)
     images = _calibration(model, data, frames) if data else ()
-    found = verify(model, frames, images, tightness, engines=engines)
+    found = verify(model, frames, images, tightness, engines=engines, rounding=rounding)
     outcome = _kept(model, found, write, sign)
     _judge_trust(model, found, outcome, trust)
     click.echo(_as_json(found, outcome) if as_json else _as_text(found, outcome))
@@ -178,6 +180,8 @@ def _as_text(found: Verification, outcome: _Outcome) -> str:
         lines.append(layer_table(found.layers, found.lipschitz, found.tightness))
     if found.errors:
         lines.append("\n" + engine_table(found.errors, found.slack) + "\n")
+    if found.rounding is not None:
+        lines.append(rounding_table(found.rounding) + "\n")
     lines += [f"ok  {printable(check)}" for check in found.checks]
     if found.foreign_bound is not None:
         lines.append(

@@ -1,0 +1,1 @@
+"""How far what executes can be from real arithmetic, proved from the file: docs/rounding.md."""

@@ -1,0 +1,182 @@
+"""`certify --audit` and `stream --audit-every` from the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from lipdeploy.cli import main
+from lipdeploy.core.content_hash import RECORD_KEY, content_from_bytes, with_entries
+from lipdeploy.core.manifest import manifest_from_metadata
+from lipdeploy.core.record import Record
+from tests.export.tiny_file import SIDE, tiny_file
+
+EPS = ["--eps", "0.001", "--eps", "0.01"]
+
+
+def honest(model: onnx.ModelProto) -> None:
+    """The file as it is."""
+
+
+def too_sure(model: onnx.ModelProto) -> None:
+    """The head's factor from margin to radius is 3 times too large: L in the graph is a lie."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "head/radius_per_margin":
+            scaled = 3 * numpy_helper.to_array(tensor)
+            tensor.CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), tensor.name))
+
+
+def saved(folder: Path, change: Any = honest) -> Path:
+    """A file with the record of a verification, whether or not it would pass one."""
+    model = tiny_file()
+    change(model)
+    data = model.SerializeToString()
+    content = content_from_bytes(data)
+    numerics = manifest_from_metadata(content.metadata).numerics
+    lipschitz = manifest_from_metadata(content.metadata).lipschitz
+    time = "2026-01-01T00:00:00+00:00"
+    record = Record(
+        content.sha256, lipschitz, numerics.level, numerics.slack, ("bound",), 1, ("e",), "0", time
+    )
+    path = folder / "m.onnx"
+    path.write_bytes(with_entries(data, {RECORD_KEY: record.to_text()}))
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures, labels and a data set file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIPDEPLOY_DEBUG", raising=False)
+    rng = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "val").mkdir(parents=True)
+    for index in range(3):
+        image = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"images/val/{index}.png"), image)
+        labels = rng.integers(0, 2, (SIDE, SIDE), np.uint8)
+        cv2.imwrite(str(tmp_path / f"masks/val/{index}.png"), labels)
+    (tmp_path / "d.yaml").write_text(
+        "path: .\ntrain: images/val\nval: images/val\nmasks_dir: masks\n"
+        "names:\n  0: left\n  1: right\n"
+    )
+    return tmp_path
+
+
+def metrics(folder: str = "exp") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("runs/certify", folder, "metrics.json").read_text())
+    return found
+
+
+def test_labelled_data_at_level_proved(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(saved(here))
+    assert main(["certify", model, "--data", "d.yaml", *EPS, "--audit"]) == 0
+    assert "level proved: holds in real arithmetic" in capsys.readouterr().out
+    assert main(["certify", model, "--data", "d.yaml", *EPS, "--name", "plain"]) == 0
+    proved, plain = metrics(), metrics("plain")
+    assert proved["level"] == "proved"
+    assert plain["level"] == "statistical"
+    for eps in ("0.001", "0.01"):  # D = 1e-4 is what the statistical level pays
+        assert proved["eps"][eps]["crs"] >= plain["eps"][eps]["crs"]
+        assert proved["eps"][eps]["crpa"] <= proved["pixel_accuracy"]
+    assert proved["pixel_accuracy"] == plain["pixel_accuracy"]
+
+
+def test_frames_without_labels(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their stability is that of the labelled run, which counts every pixel here too."""
+    model = str(saved(here))
+    assert main(["certify", model, "--audit", "--frames", "images/val", *EPS]) == 0
+    assert "the file claims no more than that" in capsys.readouterr().out
+    found = metrics()
+    assert main(["certify", model, "--data", "d.yaml", *EPS, "--audit", "--name", "data"]) == 0
+    assert found["level"] == "proved"
+    assert found["images"] == 3
+    assert found["file"] == {
+        "level": "statistical",
+        "slack": 1e-4,
+        "over_claims": 0,
+        "other_class": 0,
+    }
+    for eps, row in found["eps"].items():
+        assert row["crs"] == pytest.approx(metrics("data")["eps"][eps]["crs"], abs=0.02)
+    with Path("runs/certify/exp/per_image.csv").open() as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["0.png", "1.png", "2.png"]
+
+
+def test_a_file_that_claims_too_much_ends_with_exit_code_3(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(saved(here, too_sure))
+    assert main(["certify", model, "--audit", "--frames", "images/val", *EPS]) == 3
+    assert "FAILED: the file claims too large a radius for" in capsys.readouterr().out
+    assert metrics()["file"]["over_claims"] > 100
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--frames", "images/val"], "--frames takes a MODEL, --audit and --eps"),
+        (["--audit", "--frames", "images/val", "--data", "d.yaml"], "--frames takes a MODEL"),
+        (["--audit", "--data", "d.yaml", "--ray"], "leave out --ray"),
+        (["--audit", "--data", "d.yaml", "--unverified"], "leave out --unverified"),
+    ],
+)
+def test_what_does_not_go_together(
+    flags: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["certify", str(saved(here)), *flags]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+
+
+def streamed(model: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    source = "test://scene?seed=3&duration=2s&size=64x48&fps=20"
+    command = ["stream", "--model", str(model), "--source", source, "--no-save", "--json"]
+    assert main([*command, "--audit-every", "4"]) == 0
+    out, err = capsys.readouterr()
+    return json.loads(out.splitlines()[-1]), err
+
+
+def test_a_stream_of_an_honest_file_has_no_drift(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, err = streamed(saved(here), capsys)
+    assert report["drift"]["checked"] >= 1
+    assert report["drift"]["alarms"] == 0
+    assert report["withheld"] == {}
+    assert "WARNING" not in err
+
+
+def test_a_stream_of_a_file_that_claims_too_much_is_withheld(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, err = streamed(saved(here, too_sure), capsys)
+    assert report["drift"]["alarms"] >= 1
+    assert report["withheld"]["drift"] > 20
+    assert err.count("WARNING: drift at frame ") == 1
+
+
+@pytest.mark.parametrize("option", ["--audit-every", "--audit"])
+def test_without_onnx_one_line_says_what_to_install(
+    option: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(saved(here))
+    for name in [n for n in sys.modules if n.startswith("lipdeploy.export")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    commands = {
+        "--audit-every": ["stream", "--model", model, "--source", "images/val", option, "2"],
+        "--audit": ["certify", model, option, "--frames", "images/val"],
+    }
+    assert main(commands[option]) == 2
+    err = capsys.readouterr().err.strip().splitlines()
+    assert err[-1].endswith("run `pip install onnx threadpoolctl` (torch is not needed)")
