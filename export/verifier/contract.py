@@ -127,17 +127,18 @@ def _check_statistical(numerics: Numerics) -> None:
     evidence, attacked = numerics.evidence, ["attacked_frames"]
     if numerics.precision != "float32":
         attacked.append("rounding_attacked_frames")
-    earned = (
-        _figure(evidence, "frames") >= STATISTICAL_FRAMES
-        and all(_figure(evidence, kind) > 0 for kind in attacked)
-        and all(_covered(numerics.slack, each) for each in (evidence, *_engines(evidence)))
+    earned = all(
+        _figure(each, "frames") >= STATISTICAL_FRAMES
+        and all(_figure(each, kind) > 0 for kind in attacked)
+        and _covered(numerics.slack, each)
+        for each in (evidence, *_engines(evidence))
     )
     if not earned:
         raise VerificationError(
             f"level 'statistical' is not earned by slack {numerics.slack} and {dict(evidence)}; "
             f"at precision {numerics.precision!r} it needs {STATISTICAL_FRAMES} frames, "
             f"{' and '.join(attacked)} above 0, and slack of at least the largest error and "
-            "8 sqrt(2) sigma of every engine"
+            "8 sqrt(2) sigma, on every engine that it names"
         )
 
 

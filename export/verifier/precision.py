@@ -47,6 +47,8 @@ class Contents:
 
     def __str__(self) -> str:
         """One line for people."""
+        if not self.activations + self.weights:
+            return f"{self.precision}, nothing quantized"
         return (
             f"{self.precision}, {self.activations} quantizers of activations, "
             f"{self.weights} quantized weights"

@@ -33,7 +33,8 @@ def cpu(cpuinfo: str) -> Check:
     has = features_named(cpuinfo)
     cores = len(os.sched_getaffinity(0))
     name = " ".join(model[1].split()) if model else "unknown processor"
-    detail = f"{name}, {cores} core{'s' * (cores != 1)} usable; {', '.join(has) or 'no SIMD named'}"
+    vectors = ", ".join(has or []) or "no SIMD named"
+    detail = f"{name}, {cores} core{'s' * (cores != 1)} usable; {vectors}"
     if has is not None and not has:
         return Check("cpu", "warn", f"{detail}: inference will be slow", "use a newer processor")
     return Check("cpu", "ok", detail)

@@ -54,6 +54,8 @@ def test_an_honest_file_of_every_precision_passes(
     quantizers = {"int8": 3, "int16": 3}.get(precision, 0)
     weights = {"float32": 0, "fp16": 0}.get(precision, 2)
     line = f"{precision}, {quantizers} quantizers of activations, {weights} quantized weights"
+    if not quantizers + weights:
+        line = f"{precision}, nothing quantized"
     assert line in capsys.readouterr().out
 
 
@@ -270,7 +272,7 @@ def test_a_higher_level_is_not_earned(
         ({"sigma": float("nan")}, "'sigma' is nan"),
         ({"largest_error": -1.0, "sigma": -1.0}, "not earned"),
         ({"engines": {"openvino": {"largest_error": 0.3, "sigma": 0.0}}}, "not earned"),
-        ({"engines": {"openvino": {"frames": 2000}}}, "'largest_error' is None"),
+        ({"engines": {"openvino": {"frames": 2000}}}, "not earned"),
         ({"engines": ["openvino"]}, "evidence of engines"),
     ],
 )
@@ -291,7 +293,9 @@ def test_a_slack_below_what_the_engine_shows_is_found(
     trunk = toy_trunk("int8").model()
     numerics = Numerics("int8", 1e-4, "statistical", EVIDENCE)
     model = file_of(trunk, graph_bound(Graph(trunk)).lipschitz, numerics)
-    assert_refused(model, "is above float64|more than the slack", tmp_path, capsys)
+    assert_refused(
+        model, "is above float64|more than the slack|keeps to the slack", tmp_path, capsys
+    )
 
 
 def test_weights_that_overflow_float16_are_refused(

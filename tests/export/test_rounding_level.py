@@ -77,7 +77,7 @@ def test_an_honest_file_passes_and_says_that_the_level_was_derived(tmp_path: Pat
     [
         ({"slack": 1e-9}, "level 'bounded' is not earned: rounding is bounded by D = "),
         ({"slack": 0.0}, "the file subtracts 0"),
-        ({"precision": "fp16"}, "at 'fp16'"),
+        ({"precision": "fp16"}, "says precision 'fp16', the graph is 'float32'"),
         ({"rule": "trust me"}, "rule 'trust me'"),
         ({"summation": "pairwise"}, "summation 'pairwise'"),
         ({"engine": "openvino 2026.3 CPU"}, "names engine 'openvino 2026.3 CPU'"),

@@ -112,7 +112,7 @@ def unknown_operator(model: onnx.ModelProto) -> None:
 
 
 def other_mask(model: onnx.ModelProto) -> None:
-    node(model, "mask").input[0] = "head/winner_byte"
+    node(model, "mask").input[0] = "head/winner_frame"
     replace_constant(model, "head/index_1", lambda x: x + 1)
 
 
