@@ -13,6 +13,7 @@ from tqdm import tqdm
 from lipdeploy.calibration.calibrator import Calibrator, Measurement, Report
 from lipdeploy.calibration.examples import examples_of
 from lipdeploy.calibration.precision_table import Row, precision_table
+from lipdeploy.calibration.slack import reserved_slack
 from lipdeploy.calibration.source import read_source
 from lipdeploy.calibration.transformation import DEFAULT_METHODS, METHODS, PRECISIONS, Plan
 from lipdeploy.cli.engine_option import NAMES
@@ -22,8 +23,10 @@ from lipdeploy.cli.verdict import summary_line
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import at_least, at_most
-from lipdeploy.core.manifest import LEVEL_MEANING
+from lipdeploy.core.manifest import LEVEL_MEANING, Numerics
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+
+DEARER = 2.0  # times another engine's D: worth a line
 
 HELP = """Bring a verified file to fp16, INT8 or INT16, and prove and measure what that costs.
 
@@ -154,9 +157,23 @@ def _report_lines(precision: str, report: Report) -> list[str]:
         ]
     lines += [f"  {printable(name)}: not measured, {why}" for name, why in report.skipped.items()]
     lines.append(f"  D {numerics.slack:.2e} = {numerics.evidence['rule']}")
+    lines += _cheaper_engine(numerics)
     if numerics.level == "none":
         lines.append(f"  level none: fewer than {STATISTICAL_FRAMES} frames, or none attacked")
     return [*lines, f"  {summary_line(report.verification)}"]
+
+
+def _cheaper_engine(numerics: Numerics) -> list[str]:
+    """Where one engine makes all others pay: what D would be without it."""
+    found = numerics.evidence["engines"]
+    slacks = {n: reserved_slack(each["largest_error"], each["sigma"]) for n, each in found.items()}
+    best = min(slacks, key=lambda name: slacks[name])
+    if slacks[best] > numerics.slack / DEARER:
+        return []
+    return [
+        f"  D is that of {printable(numerics.evidence['engine'])}; with --engine "
+        f"{best.split()[0]} alone it would be {slacks[best]:.2e}"
+    ]
 
 
 def _table(rows: Sequence[Row]) -> str:
