@@ -16,10 +16,10 @@ import onnx
 
 from lipdeploy.calibration.activations import Grid, clipped_activations, quantized_activations
 from lipdeploy.calibration.examples import Example
-from lipdeploy.calibration.slack import reserved_slack
 from lipdeploy.core.mask_file import IGNORE
 from lipdeploy.core.objectives import correct_radii, kept_share
 from lipdeploy.core.radius import margin_from_logits, radius_from_margin
+from lipdeploy.export.slack import reserved_slack
 from lipdeploy.runtime.session import Run, engine_module
 
 Limits = dict[str, float]
