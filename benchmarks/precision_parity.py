@@ -1,7 +1,8 @@
 """Same frame, every precision, every engine: masks and radii against float64.
 
     python benchmarks/precision_parity.py float32.onnx int8.onnx ... --data data.yaml
-        [--split train --split val] [--frames 500] [--attack-every 5] [--engine openvino] [--json F]
+        [--split train --split val] [--frames 500] [--attack-every 5] [--engine openvino]
+        [--kept frames.npz] [--json F]
 
 Each frame is replayed in float64 once a file: the stored weights, dequantized, with the clips of
 quantized activations. On every engine whose level on the file is not `none`,
@@ -11,7 +12,9 @@ quantized activations. On every engine whose level on the file is not `none`,
 
 Where the level is `none` nothing is claimed: the row is shown and not judged. Frames are images at
 the network's size, at equal distances in each split; some of them attacked in l2 by way of the
-first file, which is the float32 one. Exit 1 where a claim is broken.
+first file, which is the float32 one. `--kept` writes the frames to a file, or reads them from there
+if it exists, so that files can be compared one by one on the same frames. Exit 1 where a claim is
+broken.
 """
 
 from __future__ import annotations
@@ -159,6 +162,20 @@ def real_frames(
     return interleaved(clean, L2Attack(ReversePass(source.graph)), attack_every)
 
 
+def kept_frames(
+    path: Path | None, frames: Iterator[tuple[Frame, bool]]
+) -> Iterable[tuple[Frame, bool]]:
+    """The frames of a file if it exists; else these, which it will hold."""
+    if path is None:
+        return frames
+    if not path.exists():
+        found = list(frames)
+        images, attacked = np.stack([frame for frame, _ in found]), [bool(a) for _, a in found]
+        np.savez_compressed(path, images=images, attacked=np.asarray(attacked))
+    with np.load(path) as stored:
+        return list(zip(stored["images"], map(bool, stored["attacked"]), strict=True))
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
     head = ("precision", "level", "engine", "D", "frames", "attacked", "pixels")
@@ -181,11 +198,13 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--attack-every", type=int, default=5)
     parser.add_argument("--engine", action="append")
+    parser.add_argument("--kept", type=Path, metavar="FRAMES.npz")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(args)
     splits = asked.split or ["train", "val"]
     frames = real_frames(asked.models[0], asked.data, splits, asked.frames, asked.attack_every)
-    rows = compared(asked.models, asked.engine or ["onnxruntime", "openvino"], frames)
+    kept = kept_frames(asked.kept, frames)
+    rows = compared(asked.models, asked.engine or ["onnxruntime", "openvino"], kept)
     if asked.json:
         text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2)
         asked.json.write_text(text + "\n", encoding="utf-8")
