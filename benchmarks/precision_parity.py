@@ -178,14 +178,14 @@ def kept_frames(
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
-    head = ("precision", "level", "engine", "D", "frames", "attacked", "pixels")
-    head += ("over-claims", "mask differences beyond 2D", "largest error / D")
+    head = ["precision", "level", "engine", "D", "frames", "attacked", "pixels"]
+    head += ["over-claims", "mask differences beyond 2D", "largest error / D"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
-        cells = (row.precision, row.level, row.engine, f"{row.slack:.2e}", row.frames)
-        cells += (row.attacked, row.pixels, row.over_claims, row.wrong_masks)
-        cells += (f"{row.largest_error / row.slack:.3f}",)
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells = [row.precision, row.level, row.engine, f"{row.slack:.2e}", str(row.frames)]
+        cells += [str(row.attacked), str(row.pixels), str(row.over_claims), str(row.wrong_masks)]
+        cells.append(f"{row.largest_error / row.slack:.3f}")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
