@@ -100,8 +100,8 @@ def command(
     request = Request(height, width, head, budgets, logits, frames, images, level)
     click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
     # no bar in a log file: it would be a thousand lines long
-    bars = {"unit": "frame", "desc": "parity with float64", "dynamic_ncols": True}
-    with tqdm(total=frames, disable=None, **bars) as bar:
+    bar = tqdm(total=frames, unit="frame", desc="parity with float64", disable=None)
+    with bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))
     _print(report, target)
     if handover:
