@@ -57,6 +57,16 @@ def subject_of(path: Path) -> Subject:
     return Subject(path, path.stem, file.manifest, file.claimable.numerics.level)
 
 
+def check_free(folder: Path) -> None:
+    """Nothing of a receiver's is written over.
+
+    Raises:
+        InputError: the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty; remove it or name another folder")
+
+
 Write = Callable[[Subject], Mapping[str, str]]
 """Texts by path inside the folder; the path `COPY_OF_MODEL` stands for the model itself."""
 
@@ -69,8 +79,7 @@ def hand_over(subject: Subject, write: Write, folder: Path) -> list[Path]:
     Raises:
         InputError: the folder exists and is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty; remove it or name another model")
+    check_free(folder)
     written: list[Path] = []
     for name, text in write(subject).items():
         target = folder / name

@@ -81,6 +81,8 @@ def test_refusals(model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         ([str(tmp_path / "no.onnx")], 2, "not there"),
         ([name, "--frames", "0"], 2, "0 is not in the range"),
         ([name, "--eps", "-1"], 2, "eps is -1"),
+        ([name, "--json", str(tmp_path)], 2, "cannot be written"),
+        ([name, "--json", str(tmp_path / "no" / "x.json")], 2, "cannot be written"),
     ):
         assert main(["bench", *args]) == code, args
         err = capsys.readouterr().err
