@@ -107,7 +107,9 @@ def command(
     height, width = imgsz or loaded.imgsz
     request = Request(height, width, head, budgets, logits, frames, images, level)
     click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
-    with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
+    # no bar in a log file: it would be a thousand lines long
+    bar = tqdm(total=frames, unit="frame", desc="parity with float64", disable=None)
+    with bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))
     _print(report, target)
     if handover:
