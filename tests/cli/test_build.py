@@ -251,6 +251,27 @@ def test_usage(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be run" in capsys.readouterr().err
 
 
+def test_a_plan_where_a_model_is_wanted(
+    model: Path, device: Fakes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(model, "--build-only") == 0
+    plan = str(model.with_suffix(".engine"))
+    for args, code, words in (
+        (["verify", plan], 2, f"lipdeploy build --verify MODEL.onnx {plan}"),
+        (["export", plan, "--for", "triton"], 2, "name the .onnx file"),
+        (["inspect", plan], 3, "name the file it was built from"),
+        (["build", plan, plan], 3, "name the file it was built from"),
+        (
+            ["stream", "--source", "test://scene", "--model", plan, "--engine", "openvino"],
+            6,
+            "plan",
+        ),
+    ):
+        capsys.readouterr()
+        assert main(args) == code, args
+        assert words in capsys.readouterr().err
+
+
 def test_job_takes_as_many_frames_as_the_level_needs(model: Path) -> None:
     from lipdeploy.runtime.model_file import read_model
 

@@ -16,6 +16,7 @@ from lipdeploy.core.manifest import LEVEL_MEANING, Level
 from lipdeploy.export.handover.targets import TARGETS
 from lipdeploy.export.head import HEADS
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+from lipdeploy.runtime.session import is_plan
 
 if TYPE_CHECKING:
     from lipdeploy.export.exporter import ExportReport
@@ -93,6 +94,8 @@ def command(
         _refuse_ignored(context, checkpoint)
         write_handover(checkpoint, handover, target or checkpoint.parent)
         return 0
+    if is_plan(checkpoint):
+        raise InputError(f"{checkpoint} is a plan; name the .onnx file that it was built from")
     if target is None:
         raise click.UsageError("TARGET is missing: where should the .onnx file go?")
     if handover:
