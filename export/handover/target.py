@@ -66,6 +66,17 @@ def subject_of(path: Path) -> Subject:
 # A build that no record can name: what holds there holds in every build of the family.
 _RECEIVER = "onnxruntime (the receiver's) CPU"
 
+
+def check_free(folder: Path) -> None:
+    """Nothing of a receiver's is written over.
+
+    Raises:
+        InputError: the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty; remove it or name another folder")
+
+
 Write = Callable[[Subject], Mapping[str, str]]
 """Texts by path inside the folder; the path `COPY_OF_MODEL` stands for the model itself."""
 
@@ -78,8 +89,7 @@ def hand_over(subject: Subject, write: Write, folder: Path) -> list[Path]:
     Raises:
         InputError: the folder exists and is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty; remove it or name another model")
+    check_free(folder)
     written: list[Path] = []
     for name, text in write(subject).items():
         target = folder / name

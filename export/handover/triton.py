@@ -14,15 +14,19 @@ _TYPES = {"image": "TYPE_UINT8", "eps": "TYPE_FP32", "mask": "TYPE_UINT8"}
 
 README = """# Triton model repository of {name}
 
-    tritonserver --model-repository=$PWD
+    tritonserver --model-repository=$PWD --model-control-mode=explicit --load-model={name}
 
 `{name}` runs in ONNX Runtime and is complete. `{name}_trt` needs a plan that `lipdeploy build`
-wrote on the server's own GPU, with the TensorRT of the Triton image:
+writes on the server's own GPU, with the TensorRT of the Triton image:
 
-    lipdeploy build {name}.onnx {name}_trt/1/model.plan
+    lipdeploy build {name}/1/model.onnx {name}_trt/1/model.plan
+    tritonserver --model-repository=$PWD
 
-Triton loads the plan without its record `model.plan.json`, so it does not notice a plan of another
-model: keep the two together, and check them with `lipdeploy build --verify`.
+Before that the second command would end: by default Triton does not start unless every model of
+the repository loads. Triton loads the plan without its record `model.plan.json`, so it does not
+notice a plan of another model or device. Keep the two together, and check them with
+
+    lipdeploy build --verify {name}/1/model.onnx {name}_trt/1/model.plan
 
 {facts}
 """

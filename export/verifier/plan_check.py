@@ -36,6 +36,11 @@ NOISE_LEVELS = (1, 2, 8)  # grey levels added to or taken from every value
 BUDGET_SPACING = 0.1
 SEED = 11
 
+MEASURE = (
+    "measure D here: `lipdeploy calibrate FLOAT32.onnx NEW.onnx --engine tensorrt --data D.yaml "
+    "--precision fp16`, or another precision, and build NEW.onnx"
+)
+
 Logits = npt.NDArray[np.float64]
 
 
@@ -149,8 +154,7 @@ class _Trial:
         if not needed <= slack:
             raise VerificationError(
                 f"{self.plan.engine} has errors of sigma {self.sigma:.3g}, which calls for a slack "
-                f"of {needed:.3g}; the model has {slack:.3g}; measure D on this device with "
-                "`lipdeploy calibrate`, and build that file"
+                f"of {needed:.3g}; the model has {slack:.3g}; {MEASURE}"
             )
 
     def error(self, frame: Frame) -> ErrorMap:
@@ -188,8 +192,7 @@ class _Trial:
         if not largest <= slack:
             raise VerificationError(
                 f"{self.plan.engine} is off by {largest:.3g} on {kind} frames, more than the slack "
-                f"{slack:.3g} of the model covers; measure D on this device with "
-                "`lipdeploy calibrate`, and build that file"
+                f"{slack:.3g} of the model covers; {MEASURE}"
             )
         if largest > self.worst[0]:
             self.worst = (largest, frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from lipdeploy.cli import main
 from lipdeploy.export.handover.targets import TARGETS
+from lipdeploy.runtime.session import is_plan
 from tests.export.tiny_file import tiny_file
 
 # Keys of the group [property] in NVIDIA's documentation of Gst-nvinfer, those that we may use.
@@ -147,6 +149,20 @@ def _own_schema() -> descriptor_pb2.FileDescriptorProto:
     return text_format.Parse(lines, descriptor_pb2.FileDescriptorProto())
 
 
+def test_commands_name_files_that_are_there(folder: Path) -> None:
+    """A reader who stands in the folder can copy every `lipdeploy build` of its README."""
+    for name in TARGETS:
+        place = folder / f"tiny-{name}"
+        found = re.findall(
+            r"lipdeploy build (?:--verify )?([^ \n]+) ([^ `\n]+)", (place / "README.md").read_text()
+        )
+        assert found
+        for model, plan in found:
+            assert (place / model).is_file()
+            assert (place / plan).parent.is_dir()
+            assert is_plan(Path(plan))
+
+
 def test_deepstream_configuration(folder: Path) -> None:
     place = folder / "tiny-deepstream"
     infer = _ini(place / "config_infer_tiny.txt")
@@ -187,5 +203,14 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", model, "--for", "triton"]) == 2
     assert "not empty" in capsys.readouterr().err
     assert main(["export", model, "--for", "tritn"]) == 2
+    for option in (["--head", "sort"], ["--frames", "9"], ["--logits"], ["--imgsz", "8", "8"]):
+        assert main(["export", model, str(folder / "x"), "--for", "triton", *option]) == 2
+        assert f"{option[0]} changes nothing in" in capsys.readouterr().err
+    assert main(["export", model, model, "--for", "triton"]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    half = folder / "half"
+    (half / "tiny-triton" / "x").mkdir(parents=True)
+    assert main(["export", model, str(half), "--for", "holoscan", "--for", "triton"]) == 2
+    assert not (half / "tiny-holoscan").exists(), "all or nothing"
     assert main(["export", "ckpt.pt"]) == 2
     assert "TARGET is missing" in capsys.readouterr().err
