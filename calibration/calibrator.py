@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lipdeploy.calibration.attack import L2Attack
 from lipdeploy.calibration.derivatives import ReversePass
 from lipdeploy.calibration.examples import Examples, measurement_frames
-from lipdeploy.calibration.slack import measured_numerics
+from lipdeploy.calibration.slack import figures_of, measured_numerics
 from lipdeploy.calibration.source import Source
 from lipdeploy.calibration.transformation import Plan, Transformed, transformed
 from lipdeploy.core.errors import VerificationError
@@ -26,10 +26,13 @@ from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, Logits, interleaved
 from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.rounding.bound import Rounding, RoundingBound
+from lipdeploy.export.verifier.rounding.level import bounded_engine, bounded_numerics, check_useful
 from lipdeploy.export.verifier.verification import Verification
 from lipdeploy.runtime.session import Run, available_engines, engine_module
 
 ATTACK_EVERY = 8
+JUDGED_EXAMPLES = 32  # whose margins level `bounded` must leave something of
 ROUNDING_STEPS = 64  # neighbours of the worst frame, tried against the rounding of each engine
 CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
 
@@ -89,6 +92,7 @@ class Calibrator:
             VerificationError: the bound, the head, parity or the slack does not hold.
         """
         made = transformed(self.source.trunk, plan, self.examples)
+        bound = self._rounding_bound(made) if plan.level == "bounded" else None
         manifest, source = self._draft(made, plan), self.source
         draft = assembled(made.trunk, manifest, source.description, with_logits=True)
         engines, skipped = self._opened(bytes(draft.SerializeToString()))
@@ -97,10 +101,21 @@ class Calibrator:
         runs = {engine_module(name).ENGINE: run for name, run in engines.items()}
         meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
         numerics = measured_numerics(plan.precision, meters)
+        if bound is not None:
+            name = bounded_engine(meters)
+            seen = figures_of(meters[name].parity, meters[name])
+            numerics = bounded_numerics(bound, name, seen, plan.precision)
         manifest = dataclasses.replace(manifest, numerics=numerics)
         model = sealed(made.trunk, manifest, source.description, source.with_logits)
         verification = write_verified(model, target, tuple(engines))
         return Report(verification, numerics, made.limits, skipped)
+
+    def _rounding_bound(self, made: Transformed) -> RoundingBound:
+        """D of level `bounded`, refused where it leaves most pixels nothing."""
+        rounding = Rounding(Graph(made.trunk))
+        bound = rounding.of_model()
+        check_useful(rounding.replay, self.examples.spread(JUDGED_EXAMPLES).images(), bound)
+        return bound
 
     def _draft(self, made: Transformed, plan: Plan) -> Manifest:
         """The source's manifest with the new bound; its metrics were those of another file."""

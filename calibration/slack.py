@@ -35,12 +35,13 @@ def measured_numerics(precision: str, meters: Mapping[str, EngineMeter]) -> Nume
         for name, each in found.items()
     )
     level: Level = "statistical" if enough else "none"
-    figures = {name: _figures(each, meters[name]) for name, each in found.items()}
+    figures = {name: figures_of(each, meters[name]) for name, each in found.items()}
     evidence = {"engine": worst, **figures[worst], "rule": RULE, "engines": figures}
     return Numerics(precision, slacks[worst], level, evidence)
 
 
-def _figures(parity: Parity, meter: EngineMeter) -> dict[str, Any]:
+def figures_of(parity: Parity, meter: EngineMeter) -> dict[str, Any]:
+    """What the evidence keeps of one engine."""
     return {
         "frames": parity.frames,
         "attacked_frames": parity.attacked,
