@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -99,15 +100,17 @@ def check_bounded(graph: Graph, manifest: Manifest) -> None:
         if name != module.ENGINE:
             raise VerificationError(
                 f"level 'bounded' was asked of {name}, here is {module.ENGINE}, which may sum "
-                f"otherwise; run `pip install {_requirement(name)}`, or {_again(manifest)} here"
+                f"otherwise; {_back_to(name)}{_again(manifest)} here"
             )
         check_summation(graph, module.ENGINE, module.open_graph)
         check_clips(graph, module.ENGINE, module.open_graph)
 
 
-def _requirement(engine: str) -> str:
-    """What pip installs to get an engine back."""
-    return "==".join(engine.split()[:2])
+def _back_to(engine: str) -> str:
+    """How to get an engine back; nothing where its version is no version, but text to be pasted."""
+    name, version = engine.split()[:2]
+    known = re.fullmatch(r"[0-9]+(\.[0-9]+){1,3}", version)
+    return f"run `pip install {name}=={version}`, or " if known else ""
 
 
 def _again(manifest: Manifest) -> str:

@@ -87,7 +87,7 @@ def _excess_of(
     probe = _probe_graph(tails, node, one_tap)
     source = probe.model.graph.input[0].name
     alone = Tails(probe, source)
-    x = _probe_input(alone, source)
+    x = _probe_input(alone, source, one_tap)
     run = open_graph(bytes(probe.model.SerializeToString()), 1)
     (found,) = run([node.output[0]], {source: x.astype(np.float32)})
     moving, clip = alone.file.moving(node)[0], next(iter(alone.clips.values()), None)
@@ -104,10 +104,11 @@ def _excess_of(
     return float(np.nan_to_num(error / (bound + loss.tiny), nan=np.inf).max())
 
 
-def _probe_input(alone: Tails, source: str) -> npt.NDArray[np.float64]:
+def _probe_input(alone: Tails, source: str, one_tap: bool) -> npt.NDArray[np.float64]:
     """Noise in float32, and pixels here and there that outweigh it in every channel.
 
-    Where it is quantized, a step or two, and pixels beyond the clip.
+    Where it is quantized, a step or two, and pixels beyond the clip; all of these and of one sign
+    where every tap meets them.
     """
     shape, rng = alone.graph.shape(source), np.random.default_rng(_SEED)
     x = rng.uniform(-1, 1, shape).astype(np.float32).astype(np.float64)
@@ -117,7 +118,8 @@ def _probe_input(alone: Tails, source: str) -> npt.NDArray[np.float64]:
         return x
     scale = next(iter(alone.clips.values())).steps.scale
     steps = np.rint(2 * x)
-    steps[..., huge] = np.rint(_BEYOND * np.sign(x[..., huge]) * (1 + np.abs(x[..., huge])))
+    beyond = _BEYOND * np.rint(1 + np.abs(x)) * (np.sign(x) if one_tap else 1.0)
+    steps = np.where(huge | (not one_tap), beyond, steps)
     return np.asarray((steps * scale).astype(np.float32).astype(np.float64))
 
 
@@ -126,12 +128,11 @@ def _probe_kernel(
 ) -> npt.NDArray[np.float32]:
     """Noise at one tap for each output channel, so that it must not feel any other position.
 
-    Otherwise at all of them: sums as large as they can be, which narrow accumulators cannot hold.
+    Otherwise the largest at all of them: sums that narrow accumulators cannot hold.
     """
-    rng = np.random.default_rng(_SEED + 1)
-    kernel = rng.uniform(0.5, 1, shape).astype(np.float32)
     if not one_tap:
-        return kernel
+        return np.ones(shape, np.float32)
+    kernel = np.random.default_rng(_SEED + 1).uniform(0.5, 1, shape).astype(np.float32)
     taps = np.arange(shape[2] * shape[3]).reshape(shape[2:])
     outputs = np.arange(shape[0 if node.op_type == "Conv" else 1])
     chosen = taps == (outputs % taps.size)[:, None, None]
