@@ -22,15 +22,18 @@ from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.export.artefact import assembled
 from lipdeploy.export.engine_parity import EngineMeter, measure_engines
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
-from lipdeploy.export.slack import measured_numerics
+from lipdeploy.export.slack import measured_figures, measured_numerics
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, Logits, interleaved
 from lipdeploy.export.verifier.replay import Replay
+from lipdeploy.export.verifier.rounding.bound import Rounding, RoundingBound
+from lipdeploy.export.verifier.rounding.level import bounded_engine, bounded_numerics, check_useful
 from lipdeploy.export.verifier.verification import Verification
 from lipdeploy.runtime.session import Run, available_engines, engine_module
 
 ATTACK_EVERY = 8
+JUDGED_EXAMPLES = 32  # whose margins level `bounded` must leave something of
 ROUNDING_STEPS = 64  # neighbours of the worst frame, tried against the rounding of each engine
 CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
 
@@ -93,6 +96,7 @@ class Calibrator:
             VerificationError: the bound, the head, parity or the slack does not hold.
         """
         made = transformed(self.source.trunk, plan, self.examples)
+        bound = self._rounding_bound(made) if plan.level == "bounded" else None
         manifest, source = self._draft(made, plan), self.source
         draft = assembled(made.trunk, manifest, source.description, with_logits=True)
         engines, skipped = self._opened(bytes(draft.SerializeToString()))
@@ -101,12 +105,23 @@ class Calibrator:
         names = {self._engines[name].ENGINE: name for name in engines}
         runs = {engine: engines[name] for engine, name in names.items()}
         meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
-        left_out = {} if self.measurement.engines else _taken(meters, dear_engines(meters))
+        left_out = {} if self.measurement.engines or bound else _taken(meters, dear_engines(meters))
         numerics = measured_numerics(plan.precision, meters)
+        if bound is not None:
+            name = bounded_engine(meters)
+            meters = {name: meters[name]}
+            numerics = bounded_numerics(bound, name, measured_figures(meters[name]), plan.precision)
         manifest = dataclasses.replace(manifest, numerics=numerics)
         model = sealed(made.trunk, manifest, source.description, source.with_logits)
         verification = write_verified(model, target, [names[engine] for engine in meters])
         return Report(verification, numerics, made.limits, skipped, left_out)
+
+    def _rounding_bound(self, made: Transformed) -> RoundingBound:
+        """D of level `bounded`, refused where it leaves most pixels nothing."""
+        rounding = Rounding(Graph(made.trunk))
+        bound = rounding.of_model()
+        check_useful(rounding.replay, self.examples.spread(JUDGED_EXAMPLES).images(), bound)
+        return bound
 
     def _draft(self, made: Transformed, plan: Plan) -> Manifest:
         """The source's manifest with the new bound; its metrics were those of another file."""

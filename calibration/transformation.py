@@ -19,6 +19,7 @@ from lipdeploy.calibration.ranges import entropy_limit, minmax_limit
 from lipdeploy.core.errors import InputError
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.export.verifier.rounding.level import PRECISIONS as BOUNDED_PRECISIONS
 
 PRECISIONS = ("fp16", "int8-weights", "int8", "int16")
 METHODS = (*HISTOGRAM_METHODS, "certified")
@@ -39,17 +40,22 @@ class Plan:
         precision: one of `PRECISIONS`.
         method: one of `METHODS`, for quantized activations; empty: the default of the precision.
         eps: budgets that `certified` maximises the certified accuracy for.
+        level: `statistical`, or `bounded` where rounding is to be bounded and not measured.
     """
 
     precision: str
     method: str = ""
     eps: Sequence[float] = (0.1, 0.25)
+    level: str = "statistical"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(
                 f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}"
             )
+        if self.level == "bounded" and self.precision not in BOUNDED_PRECISIONS:
+            known = " or ".join(each for each in PRECISIONS if each in BOUNDED_PRECISIONS)
+            raise InputError(f"level 'bounded' is of --precision {known}, got {self.precision!r}")
         if self.method not in ("", *METHODS):
             raise InputError(f"method is {self.method!r}; expected one of {', '.join(METHODS)}")
 
@@ -95,8 +101,13 @@ def _limits(trunk: onnx.ModelProto, plan: Plan, grid: Grid, examples: Examples) 
     found = histograms(trunk, activation_tensors(trunk), frames)
     if plan.range_method == "certified":
         return _certified(trunk, plan, grid, examples, found)
-    method, room = HISTOGRAM_METHODS[plan.range_method], HEADROOM.get(plan.precision, 1.0)
+    method, room = HISTOGRAM_METHODS[plan.range_method], _room(plan)
     return {name: room * method(each) for name, each in found.items()}
+
+
+def _room(plan: Plan) -> float:
+    """Level `bounded` is of engines that keep their clips, and half of every step is part of D."""
+    return 1.0 if plan.level == "bounded" else HEADROOM.get(plan.precision, 1.0)
 
 
 def _certified(
@@ -106,7 +117,7 @@ def _certified(
     examples: Examples,
     found: Mapping[str, Histogram],
 ) -> dict[str, float]:
-    room = HEADROOM.get(plan.precision, 1.0)
+    room = _room(plan)
     maxima = {name: room * minmax_limit(each) for name, each in found.items()}
     informative = {name: entropy_limit(each) for name, each in found.items()}
     bound = graph_bound(Graph(trunk)).lipschitz

@@ -51,6 +51,14 @@ Examples:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set YAML file.")
 @click.option("--split", default="train", show_default=True, help="Calibration examples.")
 @click.option(
+    "--level",
+    type=click.Choice(["statistical", "bounded"]),
+    default="statistical",
+    show_default=True,
+    help="Whether rounding is measured or bounded: int16 on ONNX Runtime's CPU only; refused where "
+    "the bound exceeds most margins.",
+)
+@click.option(
     "--method",
     type=click.Choice(METHODS),
     help="Ranges of activations.  [default: certified for int8, minmax for int16]",
@@ -97,10 +105,15 @@ def command(model: Path, target: Path, precision: str, **options: Any) -> int:
         else None
     )
     files = _targets(model, target, precision)
-    measurement = Measurement(options["frames"], options["engines"])
+    level = options["level"]
+    # level `bounded` is of one engine: what others add to the errors seen is no part of it
+    engines = options["engines"] or (("onnxruntime",) if level == "bounded" else ())
+    measurement = Measurement(options["frames"], engines)
     calibrator = Calibrator(source, examples, measurement)
     reports = {
-        name: _calibrated(calibrator, Plan(name, _method(name, options), options["eps"]), file)
+        name: _calibrated(
+            calibrator, Plan(name, _method(name, options), options["eps"], level), file
+        )
         for name, file in files.items()
     }
     rows = (
@@ -172,7 +185,7 @@ def _cheaper_engine(numerics: Numerics) -> list[str]:
     found = numerics.evidence["engines"]
     slacks = {n: reserved_slack(each["largest_error"], each["sigma"]) for n, each in found.items()}
     best = min(slacks, key=lambda name: slacks[name])
-    if slacks[best] > numerics.slack / DEARER:
+    if numerics.level == "bounded" or slacks[best] > numerics.slack / DEARER:
         return []
     return [
         f"  D is that of {printable(numerics.evidence['engine'])}; with --engine "
