@@ -13,6 +13,9 @@ from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.model_file import ModelFile, read_model
 
+# A build that no record can name: what holds there holds in every build of the family.
+_RECEIVER = "onnxruntime (the receiver's) CPU"
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -62,9 +65,6 @@ def subject_of(path: Path) -> Subject:
     served = file.on(_RECEIVER).claimable.numerics.level
     return Subject(path, path.stem, file.manifest, file.claimable.numerics.level, served)
 
-
-# A build that no record can name: what holds there holds in every build of the family.
-_RECEIVER = "onnxruntime (the receiver's) CPU"
 
 Write = Callable[[Subject], Mapping[str, str]]
 """Texts by path inside the folder; the path `COPY_OF_MODEL` stands for the model itself."""
