@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -38,9 +39,13 @@ def environment(folder: Path, version: str) -> Path:
     place = folder / f"tensorrt-rtx-{version}"
     python = place / "bin" / "python"
     if not python.is_file():
-        venv.create(place, with_pip=True)
-        install = ["-m", "pip", "install", "--quiet", f"tensorrt-rtx-cu13=={version}"]
-        subprocess.run([str(python), *install], check=True)
+        venv.create(place)
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        try:
+            subprocess.run([*pip, f"tensorrt-rtx-cu13=={version}"], check=True)
+        except BaseException:
+            shutil.rmtree(place)  # half an environment would be taken for a whole one next time
+            raise
     return python
 
 
