@@ -18,6 +18,7 @@ import sys
 import venv
 from pathlib import Path
 
+from lipdeploy.core.errors import ArtefactError
 from lipdeploy.runtime.model_file import read_model
 from lipdeploy.runtime.tensorrt_check import Finding, check_builds
 
@@ -60,7 +61,7 @@ def row(model: Path, found: tuple[Finding, ...]) -> str:
 
 
 def main() -> int:
-    """Build everything and print the table; 1 where something does not build."""
+    """Build everything and print the table; 6 where something does not build."""
     options = parsed()
     pythons = [environment(options.envs, version) for version in options.versions]
     titles = " | ".join(f"TensorRT-RTX {version}" for version in options.versions)
@@ -76,7 +77,7 @@ def main() -> int:
                 print(finding.error, file=sys.stderr)
     if options.json is not None:
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return int(any(f["error"] for rows in told.values() for f in rows))
+    return ArtefactError.exit_code * any(f["error"] for rows in told.values() for f in rows)
 
 
 if __name__ == "__main__":
