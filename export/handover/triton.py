@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from lipdeploy.export.handover.target import COPY_OF_MODEL, Subject, comment, quoted
 
+# Without a group, Triton takes every GPU it finds, and ONNX Runtime computes there in TF32.
+_ON_A_CPU = 'backend: "onnxruntime"\ninstance_group [ { kind: KIND_CPU count: 1 } ]'
+_PLAN = 'platform: "tensorrt_plan"'
 _TYPES = {"image": "TYPE_UINT8", "eps": "TYPE_FP32", "mask": "TYPE_UINT8"}
 
 README = """# Triton model repository of {name}
@@ -35,22 +38,22 @@ def triton(subject: Subject) -> dict[str, str]:
     plan = f"{name}_trt"
     facts = "\n".join(f"* {fact}" for fact in subject.facts)
     return {
-        f"{name}/config.pbtxt": _config(subject, name, 'backend: "onnxruntime"', "model.onnx"),
+        f"{name}/config.pbtxt": _config(subject, name, _ON_A_CPU, "model.onnx", subject.served),
         f"{name}/1/model.onnx": COPY_OF_MODEL,
-        f"{plan}/config.pbtxt": _config(subject, plan, 'platform: "tensorrt_plan"', "model.plan"),
+        f"{plan}/config.pbtxt": _config(subject, plan, _PLAN, "model.plan", "none"),
         f"{plan}/1/put-model.plan-here": "see README.md\n",
         "README.md": README.format(name=name, facts=facts),
     }
 
 
-def _config(subject: Subject, name: str, runner: str, file: str) -> str:
+def _config(subject: Subject, name: str, runner: str, file: str, level: str) -> str:
     m = subject.manifest
     frame = [1, m.height, m.width]
     inputs = _tensors({"image": [*frame, 3], "eps": [m.budgets]})
     outputs = _tensors({"mask": frame, "radius": frame, "flips": [1, m.budgets]})
     parameters = _parameters(
         {
-            "lipdeploy.level": subject.level,
+            "lipdeploy.level": level,
             "lipdeploy.lipschitz": repr(m.lipschitz),
             "lipdeploy.classes": ",".join(m.class_names),
         }

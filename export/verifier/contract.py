@@ -15,6 +15,7 @@ from lipdeploy.export.opset import IR_VERSION
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, statistical_slack
 from lipdeploy.export.verifier.precision import PRECISIONS, opset_of
+from lipdeploy.export.verifier.rounding.level import PRECISIONS as BOUNDED_PRECISIONS
 from lipdeploy.export.verifier.rounding.level import check_bounded
 from lipdeploy.runtime.model_file import ModelFile
 
@@ -93,7 +94,7 @@ def _type(info: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
 # Levels that the evidence of a file can carry, by precision; `none` always can be.
 LEVELS_OF: dict[str, tuple[Level, ...]] = {
     **dict.fromkeys(PRECISIONS, ("statistical",)),
-    "float32": ("statistical", "bounded"),
+    **dict.fromkeys(BOUNDED_PRECISIONS, ("statistical", "bounded")),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -18,7 +19,11 @@ from lipdeploy.cli import main
 from lipdeploy.core.content_hash import RECORD_KEY, content_from_bytes, with_entries
 from lipdeploy.core.manifest import manifest_from_metadata
 from lipdeploy.core.record import Record
+from lipdeploy.export.verifier.graph import Graph
+from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.runtime.onnxruntime_session import ENGINE
 from tests.export.tiny_file import SIDE, tiny_file
+from tests.export.toy_quantized import EVIDENCE, file_of, honest_numerics, toy_trunk
 
 EPS = ["--eps", "0.001", "--eps", "0.01"]
 
@@ -35,9 +40,9 @@ def too_sure(model: onnx.ModelProto) -> None:
             tensor.CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), tensor.name))
 
 
-def saved(folder: Path, change: Any = honest) -> Path:
+def saved(folder: Path, change: Any = honest, precision: str = "") -> Path:
     """A file with the record of a verification, whether or not it would pass one."""
-    model = tiny_file()
+    model = quantized_file(precision) if precision else tiny_file()
     change(model)
     data = model.SerializeToString()
     content = content_from_bytes(data)
@@ -50,6 +55,14 @@ def saved(folder: Path, change: Any = honest) -> Path:
     path = folder / "m.onnx"
     path.write_bytes(with_entries(data, {RECORD_KEY: record.to_text()}))
     return path
+
+
+def quantized_file(precision: str) -> onnx.ModelProto:
+    """A toy of another precision, measured on ONNX Runtime."""
+    trunk = toy_trunk(precision).model()
+    evidence = EVIDENCE | {"engine": ENGINE}
+    numerics = dataclasses.replace(honest_numerics(precision), evidence=evidence)
+    return file_of(trunk, graph_bound(Graph(trunk)).lipschitz, numerics)
 
 
 @pytest.fixture
@@ -136,6 +149,28 @@ def test_what_does_not_go_together(
     assert main(["certify", str(saved(here)), *flags]) == 2
     err = capsys.readouterr().err
     assert message in err
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8-weights", "int8", "int16"])
+def test_other_precisions_are_audited_and_streamed(
+    precision: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An honest file claims no more than float64 does, one that claims too much is found out."""
+    model = str(saved(here, precision=precision))
+    assert main(["certify", model, "--audit", "--frames", "images/val", *EPS]) == 0
+    assert "level proved" in capsys.readouterr().out
+    found = metrics()
+    assert (found["images"], found["level"]) == (3, "proved")
+    assert found["eps"]["0.001"]["crs"] > 0
+    assert found["float64_slack"] < 1e-9  # the clips are exact
+    assert (found["file"]["over_claims"], found["file"]["other_class"]) == (0, 0)
+    report, err = streamed(saved(here, precision=precision), capsys)
+    assert report["drift"]["checked"] >= 1
+    assert report["drift"]["alarms"] == report["drift"]["failed"] == 0
+    assert "WARNING" not in err
+    report, err = streamed(saved(here, too_sure, precision), capsys)
+    assert report["drift"]["alarms"] >= 1
+    assert err.count("WARNING: drift at frame ") == 1
 
 
 def streamed(model: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:

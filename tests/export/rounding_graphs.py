@@ -53,6 +53,7 @@ def graph_of(
     shape: list[int],
     output: list[int],
     kind: int = TensorProto.FLOAT,
+    opset: int = 18,
 ) -> Graph:
     """A graph from `image` to `logits`; floats are stored in float32."""
     stored = {n: a.astype(np.float32) if a.dtype.kind == "f" else a for n, a in constants.items()}
@@ -63,11 +64,53 @@ def graph_of(
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [d or None for d in output])],
         [numpy_helper.from_array(a, n) for n, a in stored.items()],
     )
-    opsets = [helper.make_opsetid("", 18)]
+    opsets = [helper.make_opsetid("", opset)]
     return Graph(helper.make_model(made, opset_imports=opsets, ir_version=10))
 
 
-def executed(graph: Graph, image: Array, add_up: Callable[[str, Array, Array], Array]) -> Array:
+def int16_graph(seed: int, side: int = 8, residual: bool = False) -> Graph:
+    """`local_graph` with INT16 inputs of its convolutions, some of them clipped, INT8 kernels."""
+    plain = local_graph(seed, side, residual)
+    constants, nodes = dict(plain.constants), []
+    limits = {"centred": 0.5 * 32767, "low": 0.3, "joined": 0.4}
+    zero = {"zero16": np.zeros((), np.int16)}
+    for node in plain.nodes:
+        if node.op_type == "Conv":
+            name, kernel = node.input[0], constants.pop(node.input[1])
+            scale = (np.abs(kernel).max((1, 2, 3)) / 127).astype(np.float32)
+            stored = node.input[1]
+            constants[f"{stored}_8"] = np.rint(kernel / scale[:, None, None, None]).astype(np.int8)
+            constants |= {f"{stored}_s": scale, f"{stored}_z": np.zeros(len(scale), np.int8)}
+            constants |= zero | {f"{name}_s": np.array(limits[name] / 32767, np.float32)}
+            steps, parts = [f"{name}_s", "zero16"], [f"{stored}_{part}" for part in "8sz"]
+            nodes += [
+                helper.make_node("QuantizeLinear", [name, *steps], [f"{name}_16"]),
+                helper.make_node("DequantizeLinear", [f"{name}_16", *steps], [f"{name}_c"]),
+                helper.make_node("DequantizeLinear", parts, [stored], axis=0),
+            ]
+            node.input[0] = f"{name}_c"
+        nodes.append(node)
+    shape = [1, side, side, 3]
+    return graph_of(nodes, constants, shape, [1, 2, side, side], TensorProto.UINT8, opset=21)
+
+
+Round = Callable[[Array, Array], Array]
+"""Values and scale in float32 to integers, before they saturate."""
+
+ROUNDS: dict[str, Round] = {
+    "divide, even": lambda x, s: np.rint(x / s),
+    "multiply, even": lambda x, s: np.rint(x * (np.float32(1) / s)),
+    "divide, up": lambda x, s: np.floor((x / s).astype(np.float64) + 0.5),
+    "divide, down": lambda x, s: np.ceil((x / s).astype(np.float64) - 0.5),
+}
+
+
+def executed(
+    graph: Graph,
+    image: Array,
+    add_up: Callable[[str, Array, Array], Array],
+    rounds: Round = ROUNDS["divide, even"],
+) -> Array:
     """The logits in float32, every convolution summed by `add_up`.
 
     `add_up` gets the node's output name, products (O, H, W, terms) in float64 (exact: two float32)
@@ -76,7 +119,12 @@ def executed(graph: Graph, image: Array, add_up: Callable[[str, Array, Array], A
     values: dict[str, Array] = dict(graph.constants) | {"image": image[None]}
     for node in graph.nodes:
         inputs = [values[name] for name in node.input]
-        if node.op_type == "Conv":
+        outputs: list[Array]
+        if node.op_type == "QuantizeLinear":
+            outputs = [np.clip(rounds(inputs[0], inputs[1]), -32768, 32767).astype(np.int16)]
+        elif node.op_type == "DequantizeLinear":
+            outputs = [inputs[0].astype(np.float32) * _along_first(inputs[1])]
+        elif node.op_type == "Conv":
             bias = inputs[2] if len(inputs) > 2 else np.zeros(len(inputs[1]), np.float32)
             outputs = [add_up(node.output[0], products(node, *inputs[:2]), bias)[None]]
         elif node.op_type == "Cast":
@@ -88,18 +136,52 @@ def executed(graph: Graph, image: Array, add_up: Callable[[str, Array, Array], A
     return np.asarray(values["logits"][0])
 
 
+def in_integers(graph: Graph, image: Array, rounds: Round) -> Array:
+    """The logits where convolutions add up integers and scale the sum in float32."""
+    stored = {k: v for k, v in graph.constants.items() if v.dtype == np.int8 and v.ndim == 4}
+    inputs = {node.output[0]: node.input[0] for node in graph.nodes if node.op_type == "Conv"}
+
+    def add_up(name: str, terms: Array, bias: Array) -> Array:
+        node = graph.producer[name]
+        scale = graph.constants[f"{inputs[name].removesuffix('_c')}_s"]
+        factor = scale * graph.constants[f"{node.input[1]}_s"]
+        # the products hold both scales, each rounded once: divided out, they are integers again
+        exact = scale.astype(np.float64) * graph.constants[f"{node.input[1]}_s"].astype(np.float64)
+        whole = np.rint(terms / exact[:, None, None, None])
+        assert f"{node.input[1]}_8" in stored
+        total = whole.sum(-1).astype(np.float32)
+        return np.asarray(total * factor[:, None, None] + bias[:, None, None], np.float32)
+
+    return executed(graph, image, add_up, rounds)
+
+
+def _along_first(scale: Array) -> Array:
+    return scale.reshape(-1, 1, 1, 1) if scale.ndim else scale
+
+
 def replayed(
     graph: Graph,
     image: Array,
     moved: Mapping[str, Array] | None = None,
     add_up: Callable[[str, Array, Array], Array] | None = None,
+    pushed: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
-    """All tensors in float64; some put in place of what the graph computes, or sums by `add_up`."""
+    """All tensors in float64; some put in place of what the graph computes, or sums by `add_up`.
+
+    Quantized values are clipped, and not rounded but `pushed` half a step in some direction.
+    """
     values: dict[str, Array] = {k: v.astype(np.float64) for k, v in graph.constants.items()}
     values["image"] = image[None].astype(np.float64)
     for node in graph.nodes:
         inputs = [values[name] for name in node.input]
-        if node.op_type == "Conv" and add_up is not None:
+        if node.op_type == "QuantizeLinear":
+            step = inputs[1]
+            half = 0.5 * step * np.sign((pushed or {}).get(node.output[0], 0.0))
+            outputs = [np.clip(inputs[0], -32768 * step, 32767 * step) + half]
+        elif node.op_type == "DequantizeLinear":
+            is_kernel = node.input[0] in graph.constants
+            outputs = [inputs[0] * _along_first(inputs[1]) if is_kernel else inputs[0]]
+        elif node.op_type == "Conv" and add_up is not None:
             bias = inputs[2] if len(inputs) > 2 else np.zeros(len(inputs[1]))
             outputs = [add_up(node.output[0], products(node, *inputs[:2]), bias)[None]]
         else:

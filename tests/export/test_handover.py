@@ -78,6 +78,8 @@ def test_triton_configuration(folder: Path, entry: str, runner: str | None) -> N
     assert found.name == entry == place.name
     assert (found.backend, found.platform) == ((runner, "") if runner else ("", "tensorrt_plan"))
     assert found.max_batch_size == 0
+    # left to itself, Triton runs ONNX Runtime on every GPU, in TF32
+    assert [(g.kind, g.count) for g in found.instance_group] == ([(2, 1)] if runner else [])
     assert (place / "1").is_dir()
     if runner:
         assert (place / "1" / found.default_model_filename).is_file()
@@ -119,6 +121,12 @@ def _own_schema() -> descriptor_pb2.FileDescriptorProto:
       field { name: "dims" number: 4 label: LABEL_REPEATED type: TYPE_INT64 } }
     message_type { name: "ModelParameter"
       field { name: "string_value" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING } }
+    message_type { name: "ModelInstanceGroup"
+      field { name: "count" number: 2 label: LABEL_OPTIONAL type: TYPE_INT32 }
+      field { name: "kind" number: 4 label: LABEL_OPTIONAL type: TYPE_ENUM
+        type_name: ".inference.ModelInstanceGroup.Kind" }
+      enum_type { name: "Kind" value { name: "KIND_AUTO" number: 0 }
+        value { name: "KIND_GPU" number: 1 } value { name: "KIND_CPU" number: 2 } } }
     message_type { name: "ModelConfig"
       nested_type { name: "ParametersEntry" options { map_entry: true }
         field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
@@ -131,6 +139,8 @@ def _own_schema() -> descriptor_pb2.FileDescriptorProto:
         type_name: ".inference.ModelTensor" }
       field { name: "output" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE
         type_name: ".inference.ModelTensor" }
+      field { name: "instance_group" number: 7 label: LABEL_REPEATED type: TYPE_MESSAGE
+        type_name: ".inference.ModelInstanceGroup" }
       field { name: "default_model_filename" number: 8 label: LABEL_OPTIONAL type: TYPE_STRING }
       field { name: "parameters" number: 14 label: LABEL_REPEATED type: TYPE_MESSAGE
         type_name: ".inference.ModelConfig.ParametersEntry" }

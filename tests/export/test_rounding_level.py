@@ -82,7 +82,11 @@ def test_an_honest_file_passes_and_says_that_the_level_was_derived(tmp_path: Pat
         ({"summation": "pairwise"}, "summation 'pairwise'"),
         ({"engine": "openvino 2026.3 CPU"}, "names engine 'openvino 2026.3 CPU'"),
         ({"engine": ""}, "names engine ''"),
-        ({"engine": "onnxruntime 9.9.9 CPU"}, "onnxruntime 9.9.9 CPU is not here"),
+        ({"engine": "onnxruntime 9.9.9 CPU"}, "run `pip install onnxruntime==9.9.9`, or run `lip"),
+        (
+            {"engine": "onnxruntime 9|sh CPU"},
+            "may sum otherwise; run `lipdeploy export ... --level",
+        ),
         ({"processor": "x86_64 avx512f"}, "asked of engines on 'x86_64 avx512f'"),
         ({"engines": {"tensorrt 11.4 GPU": {}}}, "names engine 'tensorrt 11.4 GPU'"),
         ({"engines": ["tensorrt"]}, "names engine '?'"),

@@ -17,7 +17,8 @@ from lipdeploy.export.verifier.graph import Graph, label
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.rounding.arithmetic import FLOAT32, Arithmetic
 from lipdeploy.export.verifier.rounding.field_rules import receptive_fields
-from lipdeploy.export.verifier.rounding.losses import Loss, loss_of
+from lipdeploy.export.verifier.rounding.loss import Loss
+from lipdeploy.export.verifier.rounding.losses import loss_of
 from lipdeploy.export.verifier.rounding.receptive_field import Map
 from lipdeploy.export.verifier.rounding.tails import Tails
 
@@ -84,7 +85,7 @@ class Rounding:
         self.largest = arithmetic.largest
         nodes = self.tails.nodes(logits)
         if arithmetic == FLOAT32:
-            _require_float32(graph, nodes)
+            _require_float32(self.tails, nodes)
         self.losses = {id(node): loss_of(self.tails, node, arithmetic) for node in nodes}
         constants = self.tails.file.constants
         self.fields = receptive_fields(graph, constants, nodes, logits)
@@ -132,14 +133,22 @@ class Rounding:
         return found.rows.longest, found.columns.longest
 
 
-def _require_float32(graph: Graph, nodes: list[onnx.NodeProto]) -> None:
-    """Everything is computed in float32; only bytes that move may come before."""
+def _require_float32(tails: Tails, nodes: list[onnx.NodeProto]) -> None:
+    """Everything is computed in float32; only bytes that move may come before.
+
+    The integers of a quantized activation stand for floats and are bounded as such.
+    """
+    graph = tails.graph
     for node in nodes:
         kinds = {graph.dtype(name) for name in node.output if name}
-        if kinds - {TensorProto.FLOAT, TensorProto.UINT8}:
+        allowed = {TensorProto.FLOAT, TensorProto.UINT8}
+        if id(node) in tails.clips:
+            allowed.add(TensorProto.INT16)
+        if kinds - allowed:
             names = sorted(TensorProto.DataType.Name(kind) for kind in kinds)
             raise VerificationError(
-                f"{label(node)} computes in {', '.join(names)}; the bound on rounding is of FLOAT"
+                f"{label(node)} computes in {', '.join(names)}; the bound on rounding is of FLOAT "
+                "and of activations in INT16"
             )
 
 
@@ -171,9 +180,15 @@ class _Run:
         self.before.append(node)
         self.total += weighted
         if loss.sum_factor:
-            name = next((n for n in node.input if n in self.rounding.graph.constants), "")
-            title = name.removesuffix(".weight") or node.output[0]
-            self.parts.append(Part(title, node.op_type, float(weighted.max())))
+            self.parts.append(Part(self._title(node), node.op_type, float(weighted.max())))
+
+    def _title(self, node: onnx.NodeProto) -> str:
+        """The layer by its weights, a quantizer by its tensor."""
+        tails = self.rounding.tails
+        if id(node) in tails.clips:
+            return str(node.input[0])
+        name: str = next((n for n in node.input if n in tails.file.constants), "")
+        return name.removesuffix(".weight") or node.output[0]
 
     def _norm(
         self, node: onnx.NodeProto, loss: Loss, inputs: list[Any], value: Any, weights: Any
@@ -188,7 +203,7 @@ class _Run:
         moved = sum((norm * self._off(name) for name, norm in loss.norms), np.zeros(1))
         if not absolute.max(initial=0.0) + moved.max() < self.rounding.largest:
             raise VerificationError(f"values at {node.output[0]!r} are beyond the format")
-        error = loss.sum_factor * absolute + loss.value_factor * np.abs(value)
+        error = loss.sum_factor * absolute + loss.value_factor * np.abs(value) + loss.step
         found += self.rounding.fields[node.output[0]].norms(error * weights)
         return found + heavy * (loss.sum_factor + loss.value_factor) * moved
 

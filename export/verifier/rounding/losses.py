@@ -1,8 +1,9 @@
 """What the rounding of one node can change in its output, given the inputs as they were executed.
 
-    |error| <= a S + c |y| + tiny        elementwise
+    |error| <= a S + c |y| + step + tiny        elementwise
 
-y is the exact output and S the output of the same operator on absolute values. Operators that
+y is the exact output and S the output of the same operator on absolute values. Quantized
+activations are in `clip_losses.py`. Operators that
 choose or move elements are exact, but for flushing to zero. The operators themselves, their
 attributes and constants were checked by the backward walk; one without a rule here is refused.
 """
@@ -10,12 +11,9 @@ attributes and constants were checked by the backward walk; one without a rule h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
@@ -26,31 +24,11 @@ from lipdeploy.export.verifier.constants import FLOATS, LAYOUT
 from lipdeploy.export.verifier.graph import attributes, label
 from lipdeploy.export.verifier.operators import OPERATORS
 from lipdeploy.export.verifier.rounding.arithmetic import FLOAT64, Arithmetic
+from lipdeploy.export.verifier.rounding.clip_losses import clip_loss
+from lipdeploy.export.verifier.rounding.loss import Array, Inputs, Loss
 from lipdeploy.export.verifier.rounding.tails import Tails
 from lipdeploy.export.verifier.rules.linear import groups_of
 from lipdeploy.export.verifier.rules.walk import Walk
-
-Array = npt.NDArray[np.float64]
-Inputs = Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Rounding of one node.
-
-    Attributes:
-        norms: for each input that moves, how much S moves with it at most, in l2.
-        sum_factor: a.
-        value_factor: c.
-        tiny: absolute, for every element.
-        absolute: S of the inputs of the node.
-    """
-
-    norms: tuple[tuple[str, float], ...] = ()
-    sum_factor: float = 0.0
-    value_factor: float = 0.0
-    tiny: float = 0.0
-    absolute: Callable[[Inputs], Array] | None = None
 
 
 def loss_of(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
@@ -61,6 +39,8 @@ def loss_of(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
     """
     if node.op_type in _MOVES:
         return Loss()
+    if id(node) in tails.clips:
+        return clip_loss(tails, node, arithmetic)
     if node.op_type in _CHOOSES:
         return Loss(tiny=2 * arithmetic.tiny)
     rule = _RULES.get(node.op_type)
@@ -201,7 +181,7 @@ def _broadcast(tails: Tails, node: onnx.NodeProto, factor: float) -> tuple[tuple
 def _cast(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
     """Of bytes, and of float32 to itself: exact."""
     before, after = tails.graph.dtype(node.input[0]), int(attributes(node)["to"])
-    if arithmetic == FLOAT64 and before in FLOATS and after in FLOATS:
+    if arithmetic == FLOAT64 and before in (*FLOATS, TensorProto.UINT8) and after in FLOATS:
         return Loss()  # real arithmetic does not know them, and the replay leaves them out
     whole = (TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16, TensorProto.INT32)
     kept = before == after or before == TensorProto.UINT8

@@ -14,6 +14,7 @@ import onnx
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.verifier.constants import FLOATS
 from lipdeploy.export.verifier.graph import Graph, label
+from lipdeploy.export.verifier.quantizers import activation_quantizers
 from lipdeploy.export.verifier.rules import RULES
 from lipdeploy.export.verifier.rules.file import File
 from lipdeploy.export.verifier.rules.linear import BYTES_PER_UNIT
@@ -72,6 +73,8 @@ class Tails:
         self.file = File(graph, image, RULES)
         sums = (node for node in graph.nodes if node.op_type in ("Add", "Sub", "Sum"))
         self.file.joint.update((id(node), False) for node in sums)
+        found = activation_quantizers(graph, self.file.constants)
+        self.clips = {id(node): each for each in found for node in (each.node, *each.readers)}
         self._found: dict[str, tuple[Tail, float]] = {}
 
     def nodes(self, target: str) -> list[onnx.NodeProto]:

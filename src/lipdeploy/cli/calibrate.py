@@ -11,9 +11,9 @@ import click
 from tqdm import tqdm
 
 from lipdeploy.calibration.calibrator import Calibrator, Measurement, Report
+from lipdeploy.calibration.dear_engines import DEAR
 from lipdeploy.calibration.examples import examples_of
 from lipdeploy.calibration.precision_table import Row, precision_table
-from lipdeploy.calibration.slack import reserved_slack
 from lipdeploy.calibration.source import read_source
 from lipdeploy.calibration.transformation import DEFAULT_METHODS, METHODS, PRECISIONS, Plan
 from lipdeploy.cli.engine_option import NAMES
@@ -24,6 +24,8 @@ from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.core.manifest import LEVEL_MEANING, Numerics
+from lipdeploy.export.engine_parity import EngineMeter
+from lipdeploy.export.slack import measured_figures, reserved_slack
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
 
 DEARER = 2.0  # times another engine's D: worth a line
@@ -49,6 +51,14 @@ Examples:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set YAML file.")
 @click.option("--split", default="train", show_default=True, help="Calibration examples.")
 @click.option(
+    "--level",
+    type=click.Choice(["statistical", "bounded"]),
+    default="statistical",
+    show_default=True,
+    help="Whether rounding is measured or bounded: int16 on ONNX Runtime's CPU only; refused where "
+    "the bound exceeds most margins.",
+)
+@click.option(
     "--method",
     type=click.Choice(METHODS),
     help="Ranges of activations.  [default: certified for int8, minmax for int16]",
@@ -65,7 +75,8 @@ Examples:
     "engines",
     metavar=NAMES,
     multiple=True,
-    help="Measure this one; repeatable.  [default: onnxruntime and openvino where installed]",
+    help="D covers this one; repeatable.  [default: onnxruntime and openvino where installed, "
+    f"less one whose D is over {DEAR:g} times the other's]",
 )
 @click.option(
     "--eps",
@@ -94,10 +105,15 @@ def command(model: Path, target: Path, precision: str, **options: Any) -> int:
         else None
     )
     files = _targets(model, target, precision)
-    measurement = Measurement(options["frames"], options["engines"])
+    level = options["level"]
+    # level `bounded` is of one engine: what others add to the errors seen is no part of it
+    engines = options["engines"] or (("onnxruntime",) if level == "bounded" else ())
+    measurement = Measurement(options["frames"], engines)
     calibrator = Calibrator(source, examples, measurement)
     reports = {
-        name: _calibrated(calibrator, Plan(name, _method(name, options), options["eps"]), file)
+        name: _calibrated(
+            calibrator, Plan(name, _method(name, options), options["eps"], level), file
+        )
         for name, file in files.items()
     }
     rows = (
@@ -158,6 +174,7 @@ def _report_lines(precision: str, report: Report) -> list[str]:
     lines += [f"  {printable(name)}: not measured, {why}" for name, why in report.skipped.items()]
     lines.append(f"  D {numerics.slack:.2e} = {numerics.evidence['rule']}")
     lines += _cheaper_engine(numerics)
+    lines += [_left_out_line(name, meter, numerics) for name, meter in report.left_out.items()]
     if numerics.level == "none":
         lines.append(f"  level none: fewer than {STATISTICAL_FRAMES} frames, or none attacked")
     return [*lines, f"  {summary_line(report.verification)}"]
@@ -168,12 +185,24 @@ def _cheaper_engine(numerics: Numerics) -> list[str]:
     found = numerics.evidence["engines"]
     slacks = {n: reserved_slack(each["largest_error"], each["sigma"]) for n, each in found.items()}
     best = min(slacks, key=lambda name: slacks[name])
-    if slacks[best] > numerics.slack / DEARER:
+    if numerics.level == "bounded" or slacks[best] > numerics.slack / DEARER:
         return []
     return [
         f"  D is that of {printable(numerics.evidence['engine'])}; with --engine "
         f"{best.split()[0]} alone it would be {slacks[best]:.2e}"
     ]
+
+
+def _left_out_line(engine: str, meter: EngineMeter, numerics: Numerics) -> str:
+    """What a dear engine would cost, and how to include it."""
+    parity = meter.parity
+    names = [*numerics.evidence["engines"], engine]
+    flags = " ".join(f"--engine {printable(name.split()[0])}" for name in names)
+    return (
+        f"  {printable(engine)}: left out, largest error {parity.largest:.2e}, sigma "
+        f"{parity.sigma:.2e}, D would be {reserved_slack(parity.largest, parity.sigma):.2e}; "
+        f"level none on it; {flags} includes it"
+    )
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -216,6 +245,7 @@ def _json(reports: dict[str, Report], rows: Sequence[Row], split: str | None, im
                 "numerics": dataclasses.asdict(report.numerics),
                 "limits": report.limits,
                 "skipped": report.skipped,
+                "left_out": {n: measured_figures(m) for n, m in report.left_out.items()},
             }
             for precision, report in reports.items()
         },
