@@ -163,13 +163,13 @@ def real_frames(
 
 
 def kept_frames(
-    path: Path | None, frames: Iterator[tuple[Frame, bool]]
+    path: Path | None, made: Callable[[], Iterator[tuple[Frame, bool]]]
 ) -> Iterable[tuple[Frame, bool]]:
-    """The frames of a file if it exists; else these, which it will hold."""
+    """The frames of a file if it exists; else those that are made, which it will hold."""
     if path is None:
-        return frames
+        return made()
     if not path.exists():
-        found = list(frames)
+        found = list(made())
         images, attacked = np.stack([frame for frame, _ in found]), [bool(a) for _, a in found]
         np.savez_compressed(path, images=images, attacked=np.asarray(attacked))
     with np.load(path) as stored:
@@ -178,14 +178,14 @@ def kept_frames(
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
-    head = ("precision", "level", "engine", "D", "frames", "attacked", "pixels")
-    head += ("over-claims", "mask differences beyond 2D", "largest error / D")
+    head = ["precision", "level", "engine", "D", "frames", "attacked", "pixels"]
+    head += ["over-claims", "mask differences beyond 2D", "largest error / D"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
-        cells = (row.precision, row.level, row.engine, f"{row.slack:.2e}", row.frames)
-        cells += (row.attacked, row.pixels, row.over_claims, row.wrong_masks)
-        cells += (f"{row.largest_error / row.slack:.3f}",)
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells = [row.precision, row.level, row.engine, f"{row.slack:.2e}", str(row.frames)]
+        cells += [str(row.attacked), str(row.pixels), str(row.over_claims), str(row.wrong_masks)]
+        cells.append(f"{row.largest_error / row.slack:.3f}")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -202,8 +202,10 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(args)
     splits = asked.split or ["train", "val"]
-    frames = real_frames(asked.models[0], asked.data, splits, asked.frames, asked.attack_every)
-    kept = kept_frames(asked.kept, frames)
+    kept = kept_frames(
+        asked.kept,
+        lambda: real_frames(asked.models[0], asked.data, splits, asked.frames, asked.attack_every),
+    )
     rows = compared(asked.models, asked.engine or ["onnxruntime", "openvino"], kept)
     if asked.json:
         text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2)

@@ -33,12 +33,14 @@ ENGINES = [name for name in ("onnxruntime", "openvino") if name in available_eng
 
 @pytest.fixture(scope="module")
 def folder(source_path: Path, data_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every precision, from too few frames for a level."""
+    """Every precision, from too few frames for a level; D covers all engines, however dear."""
     target = tmp_path_factory.mktemp("out") / "precisions"
+    engines = [word for name in ENGINES for word in ("--engine", name)]
     done = main(
         [
             *("calibrate", str(source_path), str(target), "--precision", "all"),
             *("--data", str(data_path), "--frames", "24", "--table-split", "train"),
+            *engines,
             "--json",
         ]
     )

@@ -37,14 +37,15 @@ def meters(**errors: float) -> dict[str, EngineMeter]:
 
 
 def test_four_times_the_best_is_left_out() -> None:
-    found = dear_engines(meters(best=1e-3, near=0.99 * DEAR * 1e-3, far=1.01 * DEAR * 1e-3))
+    found = dear_engines(meters(best=0.01, near=0.99 * DEAR * 0.01, far=1.01 * DEAR * 0.01))
     assert list(found) == ["far"]
-    assert found["far"] == pytest.approx(2 * 1.01 * DEAR * 1e-3)  # D: twice the largest error
+    assert found["far"] == pytest.approx(2 * 1.01 * DEAR * 0.01)  # D: twice the largest error
 
 
 def test_an_engine_that_costs_nothing_is_kept() -> None:
-    """Float32 against float32: 10 times a D of 1e-7 is still nothing."""
-    assert not dear_engines(meters(best=1e-7, far=0.4 * NEGLIGIBLE))
+    """An engine that computes in float32 beside one that rounds to float16: both stay."""
+    assert not dear_engines(meters(best=1e-7, far=0.49 * NEGLIGIBLE))  # D: twice the error
+    assert list(dear_engines(meters(best=1e-7, far=0.51 * NEGLIGIBLE))) == ["far"]
 
 
 @pytest.mark.parametrize("only", [1e-3, float("nan")])
@@ -53,7 +54,7 @@ def test_the_best_engine_stays(only: float) -> None:
 
 
 def test_an_engine_of_no_numbers_is_left_out() -> None:
-    assert list(dear_engines(meters(best=1e-3, broken=float("nan")))) == ["broken"]
+    assert list(dear_engines(meters(best=0.01, broken=float("nan")))) == ["broken"]
 
 
 @pytest.fixture

@@ -95,3 +95,14 @@ def test_a_mask_may_differ_where_the_margin_is_small(benchmark_module: ModuleTyp
     )
     row.add(nothing, exact, exact, 2.0, True)
     assert not row.broken
+
+
+def test_frames_are_made_once_and_kept(benchmark_module: ModuleType, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    made = [(rng.integers(0, 256, (4, 5, 3), np.uint8), k == 1) for k in range(3)]
+    path = tmp_path / "frames.npz"
+    for source in (made, []):  # the second time they come from the file
+        found = benchmark_module.kept_frames(path, lambda frames=source: iter(frames))
+        assert [attacked for _, attacked in found] == [False, True, False]
+        for (frame, _), (expected, _) in zip(found, made, strict=True):
+            np.testing.assert_array_equal(frame, expected)
