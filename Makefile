@@ -5,7 +5,7 @@ RUN_VENV := .venv-run
 BIN      := $(VENV)/bin
 PYTHON   ?= python3
 INSTALL   = -m pip install --quiet --disable-pip-version-check -c constraints.txt
-ROOMS    := core training export runtime samples
+ROOMS    := core training export calibration runtime samples
 JOBS     ?= 2    # test processes, each with one thread
 COMPILED := $(wildcard CMakeLists.txt cpp/CMakeLists.txt cpp/*/CMakeLists.txt cpp/*/*.[ch]pp cpp/include/*/*.hpp)
 
@@ -17,10 +17,10 @@ define new_venv
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test cpp demo bench ci clean
+.PHONY: help setup check test cpp demo bench tensorrt-check ci clean
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.stamp  ## make .venv with everything that development needs
 
@@ -60,6 +60,9 @@ bench: setup  ## measure speed
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/overlay.py
 	$(BIN)/python benchmarks/stream.py
+
+tensorrt-check: setup  ## build the bundled model with both generations of TensorRT-RTX; no GPU needed
+	$(BIN)/python benchmarks/tensorrt_check.py --envs build/tensorrt samples/scene_s.onnx
 
 ci: check test cpp demo  ## all that must pass
 

@@ -9,6 +9,7 @@ benchmarks/gpu.sh; models in fp16 and INT8 come from `lipdeploy calibrate`.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import platform
 import sys
@@ -21,14 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
 
 from lipdeploy.cli.build_run import BuildJob, build
-from lipdeploy.core.errors import LipdeployError
-from lipdeploy.export.verifier.graph import Graph, model_from_bytes
+from lipdeploy.core.errors import LipdeployError, VerificationError
+from lipdeploy.export.bare_graph import bare_graph
 from lipdeploy.runtime.model_file import read_model
-from lipdeploy.runtime.plan_record import record_path
+from lipdeploy.runtime.plan_record import PlanRecord, record_path
 from lipdeploy.runtime.session import open_session
 from lipdeploy.runtime.tensorrt_api import installed_flavours, load_tensorrt
 from lipdeploy.runtime.tensorrt_device import find_gpu
@@ -74,16 +73,24 @@ def plan_of(model: Path, flavour: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{model.stem}.engine"
         start = time.perf_counter()
-        job = BuildJob(model, target, flavour, frames=FRAMES)
-        record = build(job, lambda *_: None, lambda _: None)
+        record, refusal = built(BuildJob(model, target, flavour, frames=FRAMES))
         told = json.loads(record_path(target).read_text())
         kept = ("tensorrt", "cuda", "device", "compute_capability", "precision", "plan_bytes")
         found = {key: told[key] for key in kept} | {"verification": told["verification"]}
+        found["refused"] = refusal
         found["seconds"] = time.perf_counter() - start
-        found["error_over_slack"] = record.verification.largest_error / max(
-            record.verification.slack, 1e-30
-        )
+        error, slack = record.verification.largest_error, record.verification.slack
+        found["error_over_slack"] = None if refusal else error / max(slack, 1e-30)
         return found | speed(target, "tensorrt")
+
+
+def built(job: BuildJob) -> tuple[PlanRecord, str]:
+    """A plan, and why it may claim nothing; one that D does not cover is timed all the same."""
+    silent = (lambda *_: None, lambda _: None)
+    try:
+        return build(job, *silent), ""
+    except VerificationError as error:
+        return build(dataclasses.replace(job, build_only=True), *silent), str(error)
 
 
 def trunk_of(model: Path) -> dict[str, Any]:
@@ -91,36 +98,18 @@ def trunk_of(model: Path) -> dict[str, Any]:
     from lipdeploy.runtime.tensorrt_session import open_graph
 
     file = read_model(model)
-    graph = Graph(model_from_bytes(file.data, file.name))
-    run = open_graph(_without_head(graph), 0)
+    run = open_graph(bare_graph(file.data, file.name), 0)
     m = file.manifest
     image = np.random.default_rng(0).integers(0, 256, (1, m.height, m.width, 3), np.uint8)
     return {"latency_ms": latency_ms(lambda: run(["logits"], {"image": image}))}
 
 
-def _without_head(graph: Graph) -> bytes:
-    nodes = graph.ancestors("logits")
-    used = {name for node in nodes for name in node.input}
-    original = graph.model
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, graph.shape("logits"))
-    trunk = helper.make_graph(
-        nodes,
-        "trunk",
-        [i for i in original.graph.input if i.name == "image"],
-        [logits],
-        [t for t in original.graph.initializer if t.name in used],
-    )
-    model: onnx.ModelProto = helper.make_model(
-        trunk, opset_imports=original.opset_import, ir_version=original.ir_version
-    )
-    return bytes(model.SerializeToString())
-
-
 class Log:
     """Results by name; a failure is a result."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, target: Path | None, machine: dict[str, str]) -> None:
         self.until = time.monotonic() + seconds
+        self.target, self.machine = target, machine
         self.results: dict[str, Any] = {}
 
     def step(self, name: str, work: Callable[[], dict[str, Any]]) -> None:
@@ -130,9 +119,12 @@ class Log:
         else:
             try:
                 self.results[name] = work()
-            except (LipdeployError, OSError, RuntimeError, ValueError, ImportError) as error:
+            except Exception as error:  # whatever bindings that never ran here may raise
                 self.results[name] = {"failed": f"{type(error).__name__}: {error}"}
         print(name, json.dumps(self.results[name]), flush=True)
+        if self.target is not None:  # after each step: a run that is cut off leaves what it has
+            told = {"machine": self.machine, "results": self.results}
+            self.target.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -144,7 +136,8 @@ def main() -> int:
         print(f"benchmarks/gpu.py: {error}", file=sys.stderr)
         return error.exit_code
     bundled = Path(str(resources.files("lipdeploy.samples") / "scene_s.onnx"))
-    log = Log(options.seconds)
+    machine = {"gpu": gpu.name, "capability": gpu.capability, "cuda": gpu.cuda}
+    log = Log(options.seconds, options.json, machine | {"host": platform.machine()})
     for model in options.models or [bundled]:
         log.step(f"{model.stem} onnxruntime CPU", partial(speed, model, "onnxruntime"))
         for flavour in installed_flavours():
@@ -152,10 +145,6 @@ def main() -> int:
             log.step(name, partial(plan_of, model, flavour))
         log.step(f"{model.stem} trunk", partial(trunk_of, model))
         log.step(f"{model.stem} onnxruntime CUDA", partial(speed, model, "onnxruntime-cuda"))
-    machine = {"gpu": gpu.name, "capability": gpu.capability, "cuda": gpu.cuda}
-    told = {"machine": machine | {"host": platform.machine()}, "results": log.results}
-    if options.json is not None:
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -49,7 +49,9 @@ def row(model: Path, found: tuple[Finding, ...]) -> str:
     manifest = read_model(model).manifest
     size = f"{manifest.height}x{manifest.width}"
     cells = [f"{f.plan_bytes / 1e6:.1f} MB" if f.builds else "no" for f in found]
-    return f"| {model.stem} | {size} | {manifest.head} | {' | '.join(cells)} |"
+    name, _, _ = model.stem.partition(f"-{manifest.numerics.precision}")
+    about = f"{name} {size} | {manifest.numerics.precision} | {manifest.head}"
+    return f"| {about} | {' | '.join(cells)} |"
 
 
 def main() -> int:
@@ -57,7 +59,7 @@ def main() -> int:
     options = parsed()
     pythons = [environment(options.envs, version) for version in options.versions]
     titles = " | ".join(f"TensorRT-RTX {version}" for version in options.versions)
-    print(f"| model | size | head | {titles} |")
+    print(f"| model | precision | head | {titles} |")
     print(f"|---|---|---|{'---|' * len(pythons)}")
     told: dict[str, list[dict[str, object]]] = {}
     for model in options.models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.calibration.attack import L2Attack
+from lipdeploy.calibration.dear_engines import dear_engines
 from lipdeploy.calibration.derivatives import ReversePass
 from lipdeploy.calibration.examples import Examples, measurement_frames
-from lipdeploy.calibration.slack import figures_of, measured_numerics
 from lipdeploy.calibration.source import Source
 from lipdeploy.calibration.transformation import Plan, Transformed, transformed
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.export.artefact import assembled
-from lipdeploy.export.engine_parity import measure_engines
+from lipdeploy.export.engine_parity import EngineMeter, measure_engines
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
+from lipdeploy.export.slack import measured_figures, measured_numerics
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES, Frame, Logits, interleaved
@@ -45,7 +46,8 @@ class Measurement:
 
     Attributes:
         frames: clean and attacked ones; below 1,000 the level is `none`.
-        engines: names; none: every one of `CPU_ENGINES` that is installed.
+        engines: names, all of which D covers; none: every one of `CPU_ENGINES` that is installed
+            and that `dear_engines` does not leave out.
     """
 
     frames: int = STATISTICAL_FRAMES
@@ -53,7 +55,7 @@ class Measurement:
 
     @property
     def engine_names(self) -> tuple[str, ...]:
-        """The engines that D will cover."""
+        """The engines to measure."""
         here = tuple(name for name in CPU_ENGINES if name in available_engines())
         return tuple(dict.fromkeys(self.engines)) or here
 
@@ -67,12 +69,14 @@ class Report:
         numerics: as stored.
         limits: range of each quantized activation.
         skipped: engines that cannot run the file, and why; on these it has level `none`.
+        left_out: what was measured on engines that D does not cover, by engine string; likewise.
     """
 
     verification: Verification
     numerics: Numerics
     limits: dict[str, float]
     skipped: dict[str, str]
+    left_out: dict[str, EngineMeter]
 
 
 class Calibrator:
@@ -100,17 +104,19 @@ class Calibrator:
         engines, skipped = self._opened(bytes(draft.SerializeToString()))
         clean = measurement_frames(self.examples, self.measurement.frames)
         frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
-        runs = {engine_module(name).ENGINE: run for name, run in engines.items()}
+        names = {self._engines[name].ENGINE: name for name in engines}
+        runs = {engine: engines[name] for engine, name in names.items()}
         meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
+        left_out = {} if self.measurement.engines or bound else _taken(meters, dear_engines(meters))
         numerics = measured_numerics(plan.precision, meters)
         if bound is not None:
             name = bounded_engine(meters)
-            seen = figures_of(meters[name].parity, meters[name])
-            numerics = bounded_numerics(bound, name, seen, plan.precision)
+            meters = {name: meters[name]}
+            numerics = bounded_numerics(bound, name, measured_figures(meters[name]), plan.precision)
         manifest = dataclasses.replace(manifest, numerics=numerics)
         model = sealed(made.trunk, manifest, source.description, source.with_logits)
-        verification = write_verified(model, target, tuple(engines))
-        return Report(verification, numerics, made.limits, skipped)
+        verification = write_verified(model, target, [names[engine] for engine in meters])
+        return Report(verification, numerics, made.limits, skipped, left_out)
 
     def _rounding_bound(self, made: Transformed) -> RoundingBound:
         """D of level `bounded`, refused where it leaves most pixels nothing."""
@@ -164,6 +170,11 @@ class Calibrator:
         except Exception as error:  # engines raise what they like
             return " ".join(str(error).split())[:200]
         return _logits(run, self.source.manifest.budgets)
+
+
+def _taken(meters: dict[str, EngineMeter], names: Iterable[str]) -> dict[str, EngineMeter]:
+    """Remove some meters and return them."""
+    return {name: meters.pop(name) for name in names}
 
 
 class _Remembered:

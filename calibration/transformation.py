@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
@@ -12,10 +12,10 @@ from lipdeploy.calibration.activations import quantized_activations as with_quan
 from lipdeploy.calibration.certified_ranges import RangeTrial, certified_limits
 from lipdeploy.calibration.examples import Examples
 from lipdeploy.calibration.half import half_trunk
-from lipdeploy.calibration.histogram import histograms
+from lipdeploy.calibration.histogram import Histogram, histograms
 from lipdeploy.calibration.kernels import int8_weight_trunk, non_expansive, quantized_kernels
 from lipdeploy.calibration.ranges import METHODS as HISTOGRAM_METHODS
-from lipdeploy.calibration.ranges import minmax_limit
+from lipdeploy.calibration.ranges import entropy_limit, minmax_limit
 from lipdeploy.core.errors import InputError
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
@@ -29,7 +29,7 @@ DEFAULT_METHODS = {"int8": "certified", "int16": "minmax"}
 # Engines that compute INT16 in float32 drop its clips (OpenVINO 2026.4 does): where frames reach a
 # clip, they are off by what it cuts. Two of the 16 bits keep the clips out of reach.
 HEADROOM = {"int16": 4.0}
-RANGE_EXAMPLES, TRIAL_EXAMPLES = 64, 12
+RANGE_EXAMPLES, TRIAL_EXAMPLES = 64, 24
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
     Attributes:
         precision: one of `PRECISIONS`.
         method: one of `METHODS`, for quantized activations; empty: the default of the precision.
-        eps: budgets that `certified` maximises the accuracy for.
+        eps: budgets that `certified` maximises the certified accuracy for.
         level: `statistical`, or `bounded` where rounding is to be bounded and not measured.
     """
 
@@ -99,12 +99,28 @@ def transformed(trunk: onnx.ModelProto, plan: Plan, examples: Examples) -> Trans
 def _limits(trunk: onnx.ModelProto, plan: Plan, grid: Grid, examples: Examples) -> dict[str, float]:
     frames = list(examples.spread(RANGE_EXAMPLES).images())
     found = histograms(trunk, activation_tensors(trunk), frames)
-    method = HISTOGRAM_METHODS.get(plan.range_method, minmax_limit)
-    # level `bounded` is of engines that keep their clips, and half of every step is part of D
-    room = 1.0 if plan.level == "bounded" else HEADROOM.get(plan.precision, 1.0)
-    limits = {name: room * method(each) for name, each in found.items()}
-    if plan.range_method != "certified":
-        return limits
+    if plan.range_method == "certified":
+        return _certified(trunk, plan, grid, examples, found)
+    method, room = HISTOGRAM_METHODS[plan.range_method], _room(plan)
+    return {name: room * method(each) for name, each in found.items()}
+
+
+def _room(plan: Plan) -> float:
+    """Level `bounded` is of engines that keep their clips, and half of every step is part of D."""
+    return 1.0 if plan.level == "bounded" else HEADROOM.get(plan.precision, 1.0)
+
+
+def _certified(
+    trunk: onnx.ModelProto,
+    plan: Plan,
+    grid: Grid,
+    examples: Examples,
+    found: Mapping[str, Histogram],
+) -> dict[str, float]:
+    room = _room(plan)
+    maxima = {name: room * minmax_limit(each) for name, each in found.items()}
+    informative = {name: entropy_limit(each) for name, each in found.items()}
     bound = graph_bound(Graph(trunk)).lipschitz
     chosen = list(examples.spread(TRIAL_EXAMPLES))
-    return certified_limits(RangeTrial(trunk, grid, bound, chosen, plan.eps).score, limits)
+    trial = RangeTrial(trunk, grid, bound, chosen, plan.eps)
+    return certified_limits(trial.score, maxima, [informative])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from lipdeploy.export.artefact import Description, assembled
 from lipdeploy.export.engine_parity import EngineMeter, measure_engines
 from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
+from lipdeploy.export.slack import measured_figures, measured_numerics
 from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
@@ -45,10 +45,7 @@ from lipdeploy.training.network import SegmentationNetwork, build_network
 
 WEIGHT_TOLERANCE = 1e-3  # relative to the largest logit, like the next
 FLOAT32_TOLERANCE = 1e-3
-# Errors beyond D fail `verify`, whose attack on rounding may find more than was measured here.
-SLACK_RESERVE = 2.0
 JUDGED_FRAMES = 32  # whose margins decide whether a bound on rounding leaves anything to claim
-_MEASURED = ("frames", "attacked_frames", "largest_error", "sigma")
 ATTACK_EPS, ATTACK_STEPS, ATTACK_EVERY = 0.5, 3, 8
 ROUNDING_EVERY = 16  # frames for each neighbour tried against the rounding of an engine
 
@@ -107,16 +104,17 @@ def export(
     bound = _rounding_bound(graph, replay, request) if request.level == "bounded" else None
     draft = assembled(trunk, manifest, Description(), with_logits=True)
     meters = _measure(draft, replay, network, request, progress)
-    parity = meters[_worst(meters)].parity
+    numerics = measured_numerics("float32", meters)
+    worst = str(numerics.evidence["engine"])
+    parity = meters[worst].parity
     if not parity.slack <= FLOAT32_TOLERANCE * max(parity.scale, 1e-3):
         raise VerificationError(
-            f"the logits of {_worst(meters)} are off by {parity.slack:.3g} "
+            f"the logits of {worst} are off by {parity.slack:.3g} "
             f"(logits up to {parity.scale:.3g}), more than float32 explains; nothing written"
         )
-    numerics = _numerics(meters)
     if bound is not None:
         name = bounded_engine(meters)
-        numerics = bounded_numerics(bound, name, _evidence(meters[name]))
+        numerics = bounded_numerics(bound, name, measured_figures(meters[name]))
     manifest = dataclasses.replace(manifest, numerics=numerics)
     description = Description(stride=checkpoint.network.config.stride)
     model = sealed(trunk, manifest, description, request.with_logits)
@@ -206,11 +204,6 @@ def _logits(run: Run, budgets: int) -> Logits:
     return engine
 
 
-def _worst(meters: Mapping[str, EngineMeter]) -> str:
-    """The engine that D rests on."""
-    return max(meters, key=lambda name: meters[name].parity.slack)
-
-
 def _frames(request: Request) -> Iterator[Frame]:
     """Calibration images first, at most half of the frames, then synthetic ones."""
     images = list(request.images)[: request.frames // 2]
@@ -238,31 +231,6 @@ def _attacker(network: FoldedNetwork) -> Callable[[Frame], Frame]:
         return np.asarray((moved[0] * 255).round().byte().permute(1, 2, 0).numpy(), np.uint8)
 
     return attack
-
-
-def _numerics(meters: Mapping[str, EngineMeter]) -> Numerics:
-    worst = _worst(meters)
-    parity = meters[worst].parity
-    enough = parity.frames >= STATISTICAL_FRAMES and parity.attacked > 0
-    level: Level = "statistical" if enough else "none"
-    evidence: dict[str, Any] = {
-        "engine": worst,
-        **_evidence(meters[worst]),
-        "rule": f"{SLACK_RESERVE:g} max(largest_error, 8 sqrt(2) sigma)",
-        "engines": {name: _evidence(meter) for name, meter in meters.items()},
-    }
-    return Numerics("float32", SLACK_RESERVE * parity.slack, level, evidence)
-
-
-def _evidence(meter: EngineMeter) -> dict[str, Any]:
-    parity = meter.parity
-    return {
-        "frames": parity.frames,
-        "attacked_frames": parity.attacked,
-        "rounding_attacked_frames": meter.attacked_rounding,
-        "largest_error": parity.largest,
-        "sigma": parity.sigma,
-    }
 
 
 def _rounding_bound(graph: Graph, replay: Replay, request: Request) -> RoundingBound:

@@ -99,8 +99,12 @@ class DeviceArray:
         """Kind and index of the device."""
         return self.device
 
-    def __dlpack__(self, *, stream: Any = None, **_: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, dl_device: Any = None, copy: Any = None, **_: Any
+    ) -> Any:
         """A capsule; the memory is ready on every stream, since whoever lends it waited."""
+        if copy or dl_device not in (None, self.device):
+            raise BufferError("the memory is lent where it is; copy it afterwards")
         if self.dtype.kind not in _CODES:
             raise BufferError(f"{self.dtype} has no DLPack type")
         shape = (ctypes.c_int64 * len(self.shape))(*self.shape)

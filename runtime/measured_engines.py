@@ -4,6 +4,11 @@ Another engine sums in another order, fuses other operators or computes in anoth
 what was measured on one says nothing of the next. Two builds of one engine on one kind of device
 count as the same family, for example `onnxruntime CPU`; the stream's summary names both versions
 where they differ.
+
+In float32 the builds of a family round alike, up to the order of sums. In less they do not: on one
+processor float16 is rounded between operators, on another within every sum, and INT8 saturates
+where instructions are missing. There a level asks for a verification of this file by this very
+engine on this kind of processor, however short: `lipdeploy verify` on the device.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ RECORD_FRAMES = 3000
 
 UNMEASURED = "was not measured on"
 UNASKED = "is bounded for"
+UNTRIED = "was not verified with"
 _FLAGS = {"onnxruntime GPU": "onnxruntime-cuda"}  # where --engine is not the family's first word
 
 
@@ -61,10 +67,27 @@ def measured_as(engine: str, numerics: Numerics, record: Record | None = None) -
     return engine if engine in found else next(same, "")
 
 
+def processor_check() -> str:
+    """What a record says of the processor that the engines ran on, among its checks."""
+    return f"processor {processor_kind()}"
+
+
+def tried_as(engine: str, numerics: Numerics, record: Record | None) -> bool:
+    """Whether an engine was compared with float64 on such a processor, where that matters."""
+    if numerics.precision == "float32":
+        return True
+    return record is not None and engine in record.engines and processor_check() in record.checks
+
+
 def doubt_on(engine: str, numerics: Numerics, record: Record | None = None) -> str:
     """Why the level does not hold on an engine, after the file's name; empty if it does."""
-    if numerics.level == "none" or measured_as(engine, numerics, record):
+    if numerics.level == "none":
         return ""
+    if measured_as(engine, numerics, record):
+        if tried_as(engine, numerics, record):
+            return ""
+        where = f"{engine} on {processor_kind()}"
+        return f"{UNTRIED} {where}, which may round {numerics.precision} otherwise"
     if numerics.level == "bounded":
         where = f"{', '.join(_named(numerics))} on {numerics.evidence.get('processor')}"
         return f"{UNASKED} {where}, this is {engine} on {processor_kind()}"
@@ -76,6 +99,8 @@ def remedy(doubt: str, engine: str, model: str) -> str:
     """The command that a doubt calls for."""
     if doubt.startswith(UNASKED):
         return "export it here with --level bounded"
+    if doubt.startswith(UNTRIED):
+        return f"run `lipdeploy verify {model}` on this device"
     if not doubt.startswith(UNMEASURED):
         return f"run `lipdeploy verify {model}`"
     words = engine.split() or [""]

@@ -80,9 +80,14 @@ def model_file(data: bytes, name: str) -> ModelFile:
     try:
         content = content_from_bytes(data)
     except VerificationError as error:
-        raise VerificationError(f"model {name}: {error}") from error
+        hint = "; a plan is none, name the file it was built from" if _is_plan(name) else ""
+        raise VerificationError(f"model {name}: {error}{hint}") from error
     manifest = manifest_from_metadata(content.metadata, f"model {name}")
     return ModelFile(name, data, content, manifest, standing_of(content, manifest))
+
+
+def _is_plan(name: str) -> bool:
+    return name.endswith((".engine", ".plan"))
 
 
 def read_model(path: Path) -> ModelFile:

@@ -14,6 +14,7 @@ from lipdeploy.runtime.engine_session import EngineSession, unloadable
 from lipdeploy.runtime.model_file import ModelFile
 from lipdeploy.runtime.onnxruntime_session import check_session, session_options
 from lipdeploy.runtime.session import Run, checked_budgets
+from lipdeploy.runtime.tf32 import TF32_FORCED, tf32_forced
 
 ENGINE = f"onnxruntime {onnxruntime.__version__} CUDA GPU"
 PROVIDER = "CUDAExecutionProvider"
@@ -70,6 +71,8 @@ def problem() -> str:
     """Why this engine cannot run on this machine; empty if it can."""
     if PROVIDER not in onnxruntime.get_available_providers():
         return f"the onnxruntime that is installed has no CUDA provider; {_INSTALL}"
+    if tf32_forced():
+        return TF32_FORCED
     try:
         status = ctypes.CDLL("libcuda.so.1").cuInit(0)
     except OSError:
@@ -100,7 +103,10 @@ def _session(data: bytes, threads: int, cuda_graph: bool) -> onnxruntime.Inferen
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     provider = (PROVIDER, _provider_options(cuda_graph))
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=[provider])
+        # Its Python half has a second fallback, which tries again on the CPU, also in `run`.
+        session = onnxruntime.InferenceSession(
+            data, options, providers=[provider], enable_fallback=0
+        )
     except Exception as error:
         if "fallback" in str(error).lower():
             raise ArtefactError(_fallback("some operators have no CUDA kernel")) from error

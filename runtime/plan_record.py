@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,9 +136,25 @@ def record_path(plan: Path) -> Path:
     return plan.with_name(f"{plan.name}.json")
 
 
-def rebuild_command(plan: Path, model: str = "model.onnx") -> str:
-    """The command that makes a plan for this machine."""
-    return f"`lipdeploy build {model} {plan.name}`"
+def rebuild_command(plan: Path, model: str = "") -> str:
+    """The command that makes a plan for this machine, where the model lies beside it.
+
+    Args:
+        plan: its path.
+        model: name of the ONNX file; empty if it is not known.
+    """
+    return f"`{shlex.join(['lipdeploy', 'build', model_beside(plan, model), str(plan)])}`"
+
+
+def verify_command(plan: Path, model: str, *options: str) -> str:
+    """The command that verifies a plan on this machine."""
+    words = ["lipdeploy", "build", "--verify", model_beside(plan, model), str(plan), *options]
+    return f"`{shlex.join(words)}`"
+
+
+def model_beside(plan: Path, model: str) -> str:
+    """Where the ONNX file of a plan is looked for."""
+    return str(plan.parent / (Path(model).name or f"{plan.stem}.onnx"))
 
 
 def read_plan_record(plan: Path) -> PlanRecord:
@@ -146,16 +163,24 @@ def read_plan_record(plan: Path) -> PlanRecord:
     Raises:
         VerificationError: missing, not readable, of another schema, or edited.
     """
-    path, again = record_path(plan), rebuild_command(plan)
+    path, again = _found_record(plan), rebuild_command(plan)
     if not path.is_file():
         raise VerificationError(
             f"plan {plan} has no record {path.name} beside it; copy both, or run {again}"
         )
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with path.open("rb") as file:
+        data = file.read(_LONGEST + 1)
     try:
-        return record_from_json(text)
+        return record_from_json(data.decode(errors="replace"))
     except VerificationError as error:
         raise VerificationError(f"record {path} {error}; copy it again or run {again}") from error
+
+
+def _found_record(plan: Path) -> Path:
+    """Beside the plan, or where that is a link, beside the file that it points at."""
+    path = record_path(plan)
+    behind = record_path(plan.resolve())
+    return behind if not path.is_file() and behind.is_file() else path
 
 
 def record_from_json(text: str) -> PlanRecord:
@@ -171,7 +196,7 @@ def record_from_json(text: str) -> PlanRecord:
         verification = PlanVerification(**fields.pop("verification"))
         record = PlanRecord(**fields, verification=verification)
         _check(record)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise VerificationError(f"is not one that lipdeploy wrote ({error})") from error
     return record
 

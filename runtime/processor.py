@@ -12,13 +12,22 @@ _FEATURES = (
     "fma",
     "avx512f",
     "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
     "avx_vnni",
+    "avx_vnni_int8",
+    "amx_bf16",
+    "amx_fp16",
     "amx_int8",
     "asimd",
     "asimddp",
+    "asimdhp",
+    "bf16",
     "i8mm",
     "sve",
+    "sve2",
     "sme",
+    "sme2",
 )
 
 

@@ -25,7 +25,10 @@ from lipdeploy.runtime.model_file import ModelFile, read_model
 
 @dataclass(frozen=True)
 class _Known:
-    """An engine that this version can drive: its module, the package it needs, how to get that."""
+    """An engine that this version can drive: its module, the package it needs, how to get that.
+
+    No package: the module itself says what is missing.
+    """
 
     module: str
     package: str
@@ -47,12 +50,13 @@ _ENGINES = {
     ),
     "tensorrt": _Known(
         "lipdeploy.runtime.tensorrt_session",
-        "tensorrt",
-        "install TensorRT; JetPack brings it",
+        "",
+        "JetPack brings TensorRT; elsewhere `pip install tensorrt` or `pip install tensorrt-rtx`",
         plans=True,
     ),
 }
-_DEFAULT, _PLANS, _PLAN_SUFFIX = "onnxruntime", "tensorrt", ".engine"
+_DEFAULT, _PLANS = "onnxruntime", "tensorrt"
+PLAN_SUFFIXES = (".engine", ".plan")
 
 Run = Callable[[Sequence[str], Mapping[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 """Names of outputs and arrays by name of input, to the outputs."""
@@ -153,11 +157,11 @@ def engine_problem(name: str) -> str:
         InputError: there is no engine of this name.
     """
     known = _known(name)
-    if not all(map(_is_there, (known.package, known.module))):
+    if not all(map(_is_there, filter(None, (known.package, known.module)))):
         return f"it is not installed; {known.install}"
     try:
         module = importlib.import_module(known.module)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # of the engine's own start as well
         return f"it cannot be loaded ({error}); {known.install}"
     return str(getattr(module, "problem", str)())
 
@@ -185,19 +189,24 @@ def engine_for(path: Path, engine: str | None = None) -> str:
         ArtefactError: a plan for an engine that runs models, or the other way round.
         InputError: there is no engine of this name.
     """
-    is_plan = path.suffix == _PLAN_SUFFIX
-    name = engine or (_PLANS if is_plan else _DEFAULT)
-    if _known(name).plans and not is_plan:
+    plan = is_plan(path)
+    name = engine or (_PLANS if plan else _DEFAULT)
+    if _known(name).plans and not plan:
         raise ArtefactError(
             f"engine {name!r} runs plans, and {path} is none; "
-            f"run `lipdeploy build {path} {path.with_suffix(_PLAN_SUFFIX)}` and name that file"
+            f"run `lipdeploy build {path} {path.with_suffix(PLAN_SUFFIXES[0])}` and name that file"
         )
-    if is_plan and not _known(name).plans:
+    if plan and not _known(name).plans:
         raise ArtefactError(
             f"{path} is a plan, which engine {name!r} cannot run; "
             "leave --engine out, or name the .onnx file"
         )
     return name
+
+
+def is_plan(path: Path) -> bool:
+    """Whether a file is a plan, by its name."""
+    return path.suffix in PLAN_SUFFIXES
 
 
 def _known(name: str) -> _Known:
@@ -218,7 +227,7 @@ def open_session(path: Path, engine: str | None = None, threads: int = 0) -> Ses
     The file is read once: what is hashed is what the engine gets.
 
     Args:
-        path: an `.onnx` file written by `lipdeploy export`, or an `.engine` plan of `build`.
+        path: an `.onnx` file of `lipdeploy export`, or a plan of `build` (`.engine`, `.plan`).
         engine: one of `engine_names`; None: `onnxruntime`, for a plan `tensorrt`.
         threads: of one inference; 0 lets the engine choose.
 
@@ -274,7 +283,7 @@ def check_level(session: Session, unverified: bool, trust: Sequence[Path] = ()) 
 
 def _remedy(session: Session) -> str:
     """What to do about a doubt; that of a plan says so itself."""
-    if session.name.endswith(_PLAN_SUFFIX):
+    if session.name.endswith(PLAN_SUFFIXES):
         return ""
     return remedy(session.standing.doubt, session.engine, session.name) + ", "
 

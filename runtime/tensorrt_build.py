@@ -103,9 +103,10 @@ def build_plan(
     """
     options = options or BuildOptions()
     log, messages = message_log(trt)
-    builder = trt.module.Builder(log)
-    if builder is None:
-        raise ArtefactError(_failure(trt, name, "cannot start its builder", messages))
+    try:
+        builder = trt.module.Builder(log)
+    except TypeError as error:  # the bindings' way to say that they have got none
+        raise ArtefactError(_failure(trt, name, "cannot start its builder", messages)) from error
     flags = 1 << int(trt.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     parser = trt.module.OnnxParser(network, log)  # the network must outlive it

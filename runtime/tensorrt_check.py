@@ -6,6 +6,7 @@ not installed: it gets these sources by path, and needs the bindings and the sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -70,7 +71,10 @@ def check_builds(
     """
     found: list[Finding] = []
     for python in interpreters or (Path(sys.executable),):
-        flavours = _asked(python, b"", "flavours").get("flavours", [])
+        told = _asked(python, b"", "flavours")
+        if told.get("error"):
+            raise ArtefactError(f"{python} cannot be asked for its TensorRT: {told['error']}")
+        flavours = told.get("flavours", [])
         if not flavours:
             raise ArtefactError(f"no TensorRT is installed in {python}; {INSTALL}")
         for flavour in flavours:
@@ -98,11 +102,12 @@ def _asked(python: Path, data: bytes, *arguments: str) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"no plan within {LIMIT_S:.0f} s"}
     for line in reversed(done.stdout.decode(errors="replace").splitlines()):
-        if line.startswith("{"):
-            told: dict[str, Any] = json.loads(line)
-            return told
+        with contextlib.suppress(ValueError):  # TensorRT writes lines of its own
+            told: Any = json.loads(line)
+            if isinstance(told, dict):
+                return told
     last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-    return {"error": f"the build ended with code {done.returncode} ({' '.join(last)[:200]})"}
+    return {"error": f"its process ended with code {done.returncode} ({' '.join(last)[:200]})"}
 
 
 def _package_folder() -> str:

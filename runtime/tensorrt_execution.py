@@ -76,7 +76,10 @@ class Execution:
         self._warm = False
         log, self._messages = message_log(trt)
         self._log = log  # TensorRT keeps no reference of its own
-        self._runtime = trt.module.Runtime(log)
+        try:
+            self._runtime = trt.module.Runtime(log)
+        except TypeError as error:  # the bindings' way to say that they have got none
+            raise ArtefactError(f"{trt.title} does not start here ({self._last()})") from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise ArtefactError(f"plan {name} is refused by {trt.title} ({self._last()})")

@@ -14,13 +14,16 @@ from pathlib import Path
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.record import Standing
+from lipdeploy.runtime.measured_engines import family, measured_engines
 from lipdeploy.runtime.model_file import disclaimed
 from lipdeploy.runtime.plan_record import (
     PlanRecord,
     PlanVerification,
+    model_beside,
     read_plan_record,
     rebuild_command,
     record_path,
+    verify_command,
 )
 from lipdeploy.runtime.tensorrt_api import PACKAGES, TensorRt, installed_flavours, load_tensorrt
 from lipdeploy.runtime.tensorrt_device import Gpu, find_gpu
@@ -58,8 +61,8 @@ def read_plan(path: Path) -> PlanFile:
         what = "a folder" if path.is_dir() else "not there"
         raise InputError(f"plan {path} is {what}; expected a file of `lipdeploy build`")
     record = read_plan_record(path)
-    data = path.read_bytes()
     again = rebuild_command(path, record.model)
+    data = _bytes_of(path, record.plan_bytes)
     if len(data) < record.plan_bytes:
         raise VerificationError(
             f"plan {path} is truncated: {len(data)} of {record.plan_bytes} bytes; copy it again or "
@@ -72,6 +75,22 @@ def read_plan(path: Path) -> PlanFile:
         )
     manifest = record.manifest(str(path))
     return PlanFile(str(path), data, record, manifest, record.standing(manifest))
+
+
+def _bytes_of(path: Path, size: int) -> bytes:
+    """The file, but no more of it than tells that it is longer than its record says.
+
+    Raises:
+        ArtefactError: it does not fit into memory.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(min(path.stat().st_size, size + 1))
+    except MemoryError as error:
+        raise ArtefactError(
+            f"plan {path} of {size} bytes does not fit into this device's memory; free some, or "
+            "export a smaller model"
+        ) from error
 
 
 def matching_tensorrt(plan: PlanFile) -> TensorRt:
@@ -121,7 +140,7 @@ def claim(plan: PlanFile, gpu: Gpu) -> tuple[Manifest, Standing]:
     Level `none` unless the plan was verified on it, and never more than `statistical`: the bounds
     of the higher levels assume sums of products, and TensorRT may choose other algorithms.
     """
-    doubt = plan.standing.doubt or _doubt(plan, gpu)
+    doubt = _origin_doubt(plan) or _doubt(plan, gpu)
     if doubt:
         return disclaimed(plan.manifest), dataclasses.replace(plan.standing, doubt=doubt)
     numerics = plan.manifest.numerics
@@ -130,9 +149,27 @@ def claim(plan: PlanFile, gpu: Gpu) -> tuple[Manifest, Standing]:
     return dataclasses.replace(plan.manifest, numerics=numerics), plan.standing
 
 
+def _origin_doubt(plan: PlanFile) -> str:
+    """Why the model file can claim nothing, and so no plan of it; a verification changes it."""
+    path, model = Path(plan.name), plan.record.model
+    again = rebuild_command(path, model)
+    if plan.standing.doubt:
+        return (
+            f"was built from {model}, which {plan.standing.doubt}; run "
+            f"`lipdeploy verify {model_beside(path, model)}`, then {again}"
+        )
+    if plan.manifest.numerics.level == "none":
+        return (
+            f"was built from {model}, which is at level none; export or calibrate that with "
+            f"{STATISTICAL_FRAMES} frames or more, then run {again}"
+        )
+    return ""
+
+
 def _doubt(plan: PlanFile, gpu: Gpu) -> str:
     record, found = plan.record, plan.record.verification
-    fix = f"`lipdeploy build --verify {record.model} {Path(plan.name).name}` on this device"
+    path = Path(plan.name)
+    fix = f"{verify_command(path, record.model)} on this device"
     if not found.verified:
         return f"was not verified as a plan ({found.reason}); run {fix}"
     if found.device != gpu.title:
@@ -140,26 +177,25 @@ def _doubt(plan: PlanFile, gpu: Gpu) -> str:
     slack = plan.manifest.numerics.slack
     if not found.largest_error <= slack == found.slack:
         return f"was verified for a slack of {found.slack}, the model has {slack}; run {fix}"
-    if not measured_enough(plan.manifest, record.flavour, found):
+    if not measured_enough(plan, found):
+        options = ("--frames", str(STATISTICAL_FRAMES // 2))
         return (
             f"rests on a slack that was not measured on {PACKAGES[record.flavour]}, and the plan "
-            f"on {found.frames + found.perturbed_frames} frames only; run {fix} with "
-            f"--frames {STATISTICAL_FRAMES // 2}"
+            f"on {found.frames + found.perturbed_frames} frames only; run "
+            f"{verify_command(path, record.model, *options)} on this device"
         )
     return ""
 
 
-def is_named(manifest: Manifest, flavour: str) -> bool:
-    """Whether the evidence for D names this flavour of TensorRT on a GPU."""
-    evidence = manifest.numerics.evidence
-    engines = evidence.get("engines", {})
-    names = [*(engines if isinstance(engines, dict) else ()), evidence.get("engine", "")]
-    words = [str(name).split() for name in names]
-    return any(w[:1] == [flavour] and w[-1:] == ["GPU"] for w in words)
+def is_named(manifest: Manifest, standing: Standing, flavour: str) -> bool:
+    """Whether D was measured on this flavour of TensorRT: by the evidence, or a long record."""
+    names = measured_engines(manifest.numerics, standing.record)
+    return f"{flavour} GPU" in {family(name) for name in names}
 
 
-def measured_enough(manifest: Manifest, flavour: str, found: PlanVerification) -> bool:
+def measured_enough(plan: PlanFile, found: PlanVerification) -> bool:
     """Whether `statistical` is earned on this engine: by the evidence for D, or by the plan's."""
     frames = found.frames + found.perturbed_frames
     attacked = found.rounding_attacked_frames > 0 and found.perturbed_frames > 0
-    return is_named(manifest, flavour) or (frames >= STATISTICAL_FRAMES and attacked)
+    named = is_named(plan.manifest, plan.standing, plan.record.flavour)
+    return named or (frames >= STATISTICAL_FRAMES and attacked)

@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lipdeploy.core.errors import InputError, LipdeployError, VerificationError
+from lipdeploy.core.errors import (
+    ArtefactError,
+    InputError,
+    LipdeployError,
+    VerificationError,
+)
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.record import Standing
 from lipdeploy.runtime.dlpack import CPU, CUDA, DeviceArray, borrowed
@@ -24,13 +29,14 @@ from lipdeploy.runtime.session import (
     checked_image,
     prediction_from_outputs,
 )
-from lipdeploy.runtime.tensorrt_api import TensorRt, load_tensorrt
+from lipdeploy.runtime.tensorrt_api import TensorRt, installed_flavours, load_tensorrt
 from lipdeploy.runtime.tensorrt_build import build_plan
 from lipdeploy.runtime.tensorrt_device import Gpu, find_gpu
-from lipdeploy.runtime.tensorrt_execution import Execution
+from lipdeploy.runtime.tensorrt_execution import Execution, load_cuda
 from lipdeploy.runtime.tensorrt_plan import claim, matching_gpu, matching_tensorrt, read_plan
+from lipdeploy.runtime.tf32 import TF32_FORCED, tf32_forced
 
-ENGINE = "tensorrt GPU"
+ENGINE = f"{next(iter(installed_flavours()), 'tensorrt')} GPU"
 """Family and device; a session's own `engine` has the version and the GPU's name between them."""
 
 IN_MEMORY = (
@@ -79,7 +85,8 @@ class TensorRtSession:
         """Segment an image that any DLPack library holds; the results stay on the device.
 
         Args:
-            image: uint8 RGB of shape (1, H, W, 3) or (H, W, 3), on the host or on this GPU.
+            image: uint8 RGB of shape (1, H, W, 3) or (H, W, 3), on the host or on this GPU. What
+                was started on it must be finished: no stream is waited for.
             eps: as for `infer`.
 
         Raises:
@@ -131,6 +138,19 @@ class TensorRtSession:
         self.close()
 
 
+def problem() -> str:
+    """Why no plan can run on this machine; empty if one can."""
+    if tf32_forced():
+        return TF32_FORCED
+    try:
+        load_tensorrt()
+        find_gpu()
+        load_cuda()
+    except ArtefactError as error:
+        return str(error)
+    return ""
+
+
 def open_plan(path: Path, threads: int = 0) -> TensorRtSession:
     """Load a plan of `lipdeploy build`; nothing touches the device before everything fits.
 
@@ -145,6 +165,8 @@ def open_plan(path: Path, threads: int = 0) -> TensorRtSession:
     """
     plan = read_plan(path)
     trt, gpu = matching_tensorrt(plan), matching_gpu(plan)
+    if tf32_forced():
+        raise ArtefactError(f"plan {plan.name} is not run: {TF32_FORCED}")
     execution = Execution(trt, plan.data, plan.name)
     manifest, standing = claim(plan, gpu)
     return _session(execution, plan.name, engine_name(trt, gpu), manifest, standing)

@@ -31,7 +31,8 @@ model does not have, and would drop the radius.
 The plan has to come from `lipdeploy build {name}.onnx {name}.engine` on this device, with the
 TensorRT of this DeepStream. Do not let nvinfer build it from `onnx-file`: it would set its own
 precision and leave TF32 on, and no certificate covers that engine. For that reason `onnx-file` is
-not set. nvinfer does not read `{name}.engine.json`; check it with `lipdeploy build --verify`.
+not set. nvinfer does not read `{name}.engine.json`; check the plan on the device with
+`lipdeploy build --verify {name}.onnx {name}.engine`.
 
 {facts}
 

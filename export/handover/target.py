@@ -23,12 +23,15 @@ class Subject:
         name: without suffix; also the name under which a server knows it.
         manifest: what it says of itself.
         level: that may be claimed: `none` without a valid verification record.
+        served: level in ONNX Runtime on a CPU, in whatever build the receiver has. Another device,
+            and any engine that the receiver builds, has `none` until it is verified itself.
     """
 
     path: Path
     name: str
     manifest: Manifest
     level: str
+    served: str = "none"
 
     @property
     def facts(self) -> list[str]:
@@ -41,6 +44,8 @@ class Subject:
             f"output radius: float32 [1,{m.height},{m.width}], l2, rounded down, slack subtracted",
             f"output flips: float32 [1,{m.budgets}], upper bound on pixels that eps can change",
             f"level {self.level}, L <= {m.lipschitz:.9g}, precision {m.numerics.precision}",
+            f"in ONNX Runtime on a CPU, as the receiver has it: level {self.served}; on a GPU and "
+            "in a plan: none, until `lipdeploy build --verify` on that device says otherwise",
             "feed frames of exactly this size: a resize in front multiplies the norm of a "
             "disturbance",
         ]
@@ -54,7 +59,22 @@ def subject_of(path: Path) -> Subject:
         VerificationError: it is no lipdeploy model.
     """
     file: ModelFile = read_model(path)
-    return Subject(path, path.stem, file.manifest, file.claimable.numerics.level)
+    served = file.on(_RECEIVER).claimable.numerics.level
+    return Subject(path, path.stem, file.manifest, file.claimable.numerics.level, served)
+
+
+# A build that no record can name: what holds there holds in every build of the family.
+_RECEIVER = "onnxruntime (the receiver's) CPU"
+
+
+def check_free(folder: Path) -> None:
+    """Nothing of a receiver's is written over.
+
+    Raises:
+        InputError: the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not empty; remove it or name another folder")
 
 
 Write = Callable[[Subject], Mapping[str, str]]
@@ -69,8 +89,7 @@ def hand_over(subject: Subject, write: Write, folder: Path) -> list[Path]:
     Raises:
         InputError: the folder exists and is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty; remove it or name another model")
+    check_free(folder)
     written: list[Path] = []
     for name, text in write(subject).items():
         target = folder / name

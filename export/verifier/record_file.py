@@ -1,8 +1,8 @@
 """What a verification leaves in the file: a record, a record with a signature, or none.
 
 A record that says the same as the new one stays, so verifying twice changes no byte. One that is
-valid and signed stays too, since only the signer can sign another. A file that fails loses both: a
-device must not run on an older verdict.
+valid and signed stays too, since only the signer can sign another, unless it vouches for an engine
+that failed just now. A file that fails loses both: a device must not run on an older verdict.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from lipdeploy.core.content_hash import (
     with_entries,
 )
 from lipdeploy.core.errors import VerificationError
-from lipdeploy.core.record import standing_of
+from lipdeploy.core.record import Record, standing_of
+from lipdeploy.export.verifier.execution import covered_engines
 from lipdeploy.export.verifier.verification import Verification
+from lipdeploy.runtime.measured_engines import family
 from lipdeploy.runtime.model_file import read_bytes, read_model
 
 Sign = Callable[[str], str]  # the text of a record to the text of its signature
@@ -58,9 +60,15 @@ def _kept(path: Path, found: Verification) -> str:
         return ""  # another file took its place: writing will say so
     if old.record.says_the_same(found.record):
         return f"valid, of {old.record.time}"
-    if old.signature_text is not None:
+    if old.signature_text is not None and not _refuted(old.record, found):
         return f"valid and signed, of {old.record.time}; --sign replaces both"
     return ""
+
+
+def _refuted(old: Record, found: Verification) -> bool:
+    """Whether the old record stands for an engine of a family that was found wrong."""
+    failed = {row.engine for row in found.errors} - {*covered_engines(found.errors, old.level)}
+    return not {family(name) for name in failed}.isdisjoint(map(family, old.engines))
 
 
 def _removed(path: Path, content_sha256: str) -> str:

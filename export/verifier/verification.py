@@ -30,6 +30,7 @@ from lipdeploy.export.verifier.parity import Frame
 from lipdeploy.export.verifier.precision import check_precision
 from lipdeploy.export.verifier.rounding.summary import RoundingSummary, rounding_summary
 from lipdeploy.export.verifier.tightness import layer_estimates
+from lipdeploy.runtime.measured_engines import processor_check
 from lipdeploy.runtime.model_file import ModelFile, model_file, read_bytes
 
 
@@ -150,6 +151,8 @@ def _verify(data: bytes, plan: Plan, tight: bool, found: Verification) -> None:
     found.errors = check_execution(file, graph, plan)
     found.checks.append("head alone: ties, zeros and huge logits as in float64")
     found.checks.append("parity: " + _parity(found.errors, numerics))
+    if found.precision != "float32":
+        found.checks.append(f"{processor_check()}: where {found.precision} was compared")
     found.record = _record(file, found)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,12 @@ from onnx import TensorProto, helper
 
 from lipdeploy.cli import build_run, main
 from lipdeploy.cli.build_run import BuildJob
-from lipdeploy.core.errors import ArtefactError
+from lipdeploy.core.errors import ArtefactError, VerificationError
 from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.verification import verify
 from lipdeploy.runtime import tensorrt_check, tensorrt_execution, tensorrt_plan
 from lipdeploy.runtime.tensorrt_check import check_builds
+from lipdeploy.runtime.tensorrt_session import open_plan
 from tests.export.tiny_file import tiny_file
 from tests.runtime.tensorrt_fakes import ORIN, Fakes
 
@@ -126,8 +129,95 @@ def test_unverified_models_are_refused(
     assert "has no verification record; run `lipdeploy verify" in capsys.readouterr().err
     assert build(model, "--unverified", "--trust", "x.pem") == 2
     assert build(model, "--unverified") == 0
-    assert record(model)["verification"]["reason"] == "the model file itself is at level none"
+    assert record(model)["verification"]["reason"] == "the model was not verified"
     assert build(model, "--trust", "x.pem") == 3
+
+
+def commands(text: str) -> list[list[str]]:
+    """What stands in backquotes, as arguments of `main`."""
+    return [shlex.split(found)[1:] for found in re.findall(r"`(lipdeploy [^`]*)`", text)]
+
+
+def test_what_an_unverified_build_is_told_to_do_works(
+    model: Path, device: Fakes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`build --verify` would refuse the model; so the hint must be another."""
+    onnx.save_model(tiny_file(), str(model))
+    assert build(model, "--unverified") == 0
+    told = capsys.readouterr().out
+    assert build(model, "--verify") == 3
+    refused = capsys.readouterr().err
+    with open_plan(model.with_suffix(".engine")) as session:
+        doubt = session.standing.doubt
+    for text in (told, refused, doubt):
+        verify_it, build_it = commands(text)
+        assert verify_it == ["verify", str(model)]
+        assert build_it == ["build", str(model), str(model.with_suffix(".engine"))]
+    assert main([*verify_it, "--frames", "2"]) == 0
+    assert build(model, "--verify") == 2, "the verification changed the file"
+    assert commands(capsys.readouterr().err) == [build_it]
+    assert main([*build_it, "--frames", "2"]) == 0
+    assert record(model)["verification"]["verified"] is True
+
+
+def test_hints_of_a_plan_that_was_not_compared_work(
+    model: Path, device: Fakes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(model, "--build-only") == 0
+    (told,) = commands(capsys.readouterr().out)
+    assert main([*told, "--frames", "2"]) == 0
+    with open_plan(model.with_suffix(".engine")) as session:
+        (again,) = commands(session.standing.doubt)  # more frames, since D is not TensorRT's
+    assert again[-2:] == ["--frames", "500"]
+    assert main([*again[:-1], "3"]) == 0
+
+
+def test_nothing_long_starts_where_the_end_is_not_possible(
+    model: Path, device: Fakes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = model.with_suffix(".engine")
+    before = model.read_bytes()
+    for target, words in (
+        (model, "expected a name that ends in .engine or .plan"),
+        (engine.with_suffix(".trt"), "expected a name that ends in"),
+        (model / "x.engine", "cannot be written"),
+    ):
+        assert main(["build", str(model), str(target)]) == 2
+        assert words in capsys.readouterr().err
+    assert model.read_bytes() == before
+    engine.mkdir()
+    assert build(model) == 2
+    assert "is a folder" in capsys.readouterr().err
+    engine.rmdir()
+    assert build(model, "--timing-cache", str(model.parent)) == 2
+    assert build(model, "--data", str(model.parent / "no.yaml")) == 2
+    monkeypatch.undo()  # the real load_cuda, which is not here
+    for module in (build_run, tensorrt_plan):
+        monkeypatch.setattr(module, "load_tensorrt", lambda flavour=None: device.tensorrt())
+        monkeypatch.setattr(module, "find_gpu", lambda: ORIN)
+    assert build(model) == 6
+    assert "lipdeploy[tensorrt]" in capsys.readouterr().err
+    assert not device.networks, "nothing was built"
+
+
+def test_two_builds_at_a_time_leave_a_whole_pair_or_a_refusal(
+    model: Path, device: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the same target writes its own pair in between."""
+    assert build(model, "--build-only") == 0
+    engine = model.with_suffix(".engine")
+    other = engine.read_bytes()
+    real = build_run._write_record
+
+    def interrupted(target: Path, found: Any) -> None:
+        real(target, found)
+        target.write_bytes(other + b"!")
+
+    monkeypatch.setattr(build_run, "_write_record", interrupted)
+    assert build(model, "--build-only") == 0
+    with pytest.raises(VerificationError, match=r"hash differs; copy both together or run `lip"):
+        open_plan(engine)
+    assert not list(model.parent.glob("*.partial"))
 
 
 def test_ahead_of_time_without_a_gpu(
@@ -146,10 +236,40 @@ def test_ahead_of_time_without_a_gpu(
 
 def test_usage(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", str(model)]) == 2
-    assert build(model, "--python", "x") == 2
-    assert build(model, "--verify", "--build-only") == 2
+    for options, words in (
+        (["--python", "x"], "--python goes with --check only"),
+        (["--verify", "--build-only"], "--build-only does not go with --verify"),
+        (["--verify", "--workspace-mb", "9"], "--workspace-mb does not go with --verify"),
+        (["--verify", "--unverified"], "--unverified does not go with --verify"),
+        (["--check"], "ENGINE does not go with --check"),
+        (["--check", "--verify"], "exclude each other"),
+    ):
+        assert build(model, *options) == 2
+        assert words in capsys.readouterr().err
+    assert main(["build", "--check", str(model), "--frames", "3"]) == 2
     assert main(["build", "--check", str(model), "--python", "/no/such/python"]) == 2
     assert "cannot be run" in capsys.readouterr().err
+
+
+def test_a_plan_where_a_model_is_wanted(
+    model: Path, device: Fakes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(model, "--build-only") == 0
+    plan = str(model.with_suffix(".engine"))
+    for args, code, words in (
+        (["verify", plan], 2, f"lipdeploy build --verify MODEL.onnx {plan}"),
+        (["export", plan, "--for", "triton"], 2, "name the .onnx file"),
+        (["inspect", plan], 3, "name the file it was built from"),
+        (["build", plan, plan], 3, "name the file it was built from"),
+        (
+            ["stream", "--source", "test://scene", "--model", plan, "--engine", "openvino"],
+            6,
+            "plan",
+        ),
+    ):
+        capsys.readouterr()
+        assert main(args) == code, args
+        assert words in capsys.readouterr().err
 
 
 def test_job_takes_as_many_frames_as_the_level_needs(model: Path) -> None:
@@ -164,6 +284,11 @@ def test_check_without_tensorrt_says_so(model: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tensorrt_check, "_asked", lambda *_: {"flavours": []})
     with pytest.raises(ArtefactError, match="no TensorRT is installed in"):
         check_builds(b"", "m")
+
+
+def test_check_of_a_program_that_is_no_python_says_so() -> None:
+    with pytest.raises(ArtefactError, match=r"/bin/false cannot be asked .* ended with code 1"):
+        check_builds(b"", "m", [Path("/bin/false")])
 
 
 def test_check_survives_a_build_that_crashes(tmp_path: Path) -> None:

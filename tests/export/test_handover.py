@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from lipdeploy.cli import main
 from lipdeploy.export.handover.targets import TARGETS
+from lipdeploy.runtime.session import is_plan
 from tests.export.tiny_file import tiny_file
 
 # Keys of the group [property] in NVIDIA's documentation of Gst-nvinfer, those that we may use.
@@ -76,6 +78,8 @@ def test_triton_configuration(folder: Path, entry: str, runner: str | None) -> N
     assert found.name == entry == place.name
     assert (found.backend, found.platform) == ((runner, "") if runner else ("", "tensorrt_plan"))
     assert found.max_batch_size == 0
+    # left to itself, Triton runs ONNX Runtime on every GPU, in TF32
+    assert [(g.kind, g.count) for g in found.instance_group] == ([(2, 1)] if runner else [])
     assert (place / "1").is_dir()
     if runner:
         assert (place / "1" / found.default_model_filename).is_file()
@@ -117,6 +121,12 @@ def _own_schema() -> descriptor_pb2.FileDescriptorProto:
       field { name: "dims" number: 4 label: LABEL_REPEATED type: TYPE_INT64 } }
     message_type { name: "ModelParameter"
       field { name: "string_value" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING } }
+    message_type { name: "ModelInstanceGroup"
+      field { name: "count" number: 2 label: LABEL_OPTIONAL type: TYPE_INT32 }
+      field { name: "kind" number: 4 label: LABEL_OPTIONAL type: TYPE_ENUM
+        type_name: ".inference.ModelInstanceGroup.Kind" }
+      enum_type { name: "Kind" value { name: "KIND_AUTO" number: 0 }
+        value { name: "KIND_GPU" number: 1 } value { name: "KIND_CPU" number: 2 } } }
     message_type { name: "ModelConfig"
       nested_type { name: "ParametersEntry" options { map_entry: true }
         field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
@@ -129,12 +139,28 @@ def _own_schema() -> descriptor_pb2.FileDescriptorProto:
         type_name: ".inference.ModelTensor" }
       field { name: "output" number: 6 label: LABEL_REPEATED type: TYPE_MESSAGE
         type_name: ".inference.ModelTensor" }
+      field { name: "instance_group" number: 7 label: LABEL_REPEATED type: TYPE_MESSAGE
+        type_name: ".inference.ModelInstanceGroup" }
       field { name: "default_model_filename" number: 8 label: LABEL_OPTIONAL type: TYPE_STRING }
       field { name: "parameters" number: 14 label: LABEL_REPEATED type: TYPE_MESSAGE
         type_name: ".inference.ModelConfig.ParametersEntry" }
       field { name: "backend" number: 17 label: LABEL_OPTIONAL type: TYPE_STRING } }
     """
     return text_format.Parse(lines, descriptor_pb2.FileDescriptorProto())
+
+
+def test_commands_name_files_that_are_there(folder: Path) -> None:
+    """A reader who stands in the folder can copy every `lipdeploy build` of its README."""
+    for name in TARGETS:
+        place = folder / f"tiny-{name}"
+        found = re.findall(
+            r"lipdeploy build (?:--verify )?([^ \n]+) ([^ `\n]+)", (place / "README.md").read_text()
+        )
+        assert found
+        for model, plan in found:
+            assert (place / model).is_file()
+            assert (place / plan).parent.is_dir()
+            assert is_plan(Path(plan))
 
 
 def test_deepstream_configuration(folder: Path) -> None:
@@ -177,5 +203,14 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", model, "--for", "triton"]) == 2
     assert "not empty" in capsys.readouterr().err
     assert main(["export", model, "--for", "tritn"]) == 2
+    for option in (["--head", "sort"], ["--frames", "9"], ["--logits"], ["--imgsz", "8", "8"]):
+        assert main(["export", model, str(folder / "x"), "--for", "triton", *option]) == 2
+        assert f"{option[0]} changes nothing in" in capsys.readouterr().err
+    assert main(["export", model, model, "--for", "triton"]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    half = folder / "half"
+    (half / "tiny-triton" / "x").mkdir(parents=True)
+    assert main(["export", model, str(half), "--for", "holoscan", "--for", "triton"]) == 2
+    assert not (half / "tiny-holoscan").exists(), "all or nothing"
     assert main(["export", "ckpt.pt"]) == 2
     assert "TARGET is missing" in capsys.readouterr().err

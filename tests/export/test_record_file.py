@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ from lipdeploy.core.content_hash import (
 from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.export.fold import folded
 from lipdeploy.export.trunk import trunk_model
+from lipdeploy.export.verifier.execution import EngineError
 from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.verification import Verification, verify
 from lipdeploy.runtime.ed25519 import load_private_key, signed
+from lipdeploy.runtime.measured_engines import RECORD_FRAMES
 from lipdeploy.runtime.model_file import read_bytes, read_model
+from lipdeploy.runtime.session import open_session
 from tests.export.conftest import trained_like
 from tests.runtime.conftest import save_tiny, tiny_manifest, tiny_model, tiny_record
 from tests.runtime.test_ed25519 import private_pem, public_pem
@@ -95,6 +99,27 @@ def test_another_finding_replaces_the_record_but_not_a_signed_one(
     before = bare.read_bytes()
     assert "valid and signed" in keep_record(bare, passed(bare))
     assert bare.read_bytes() == before
+
+
+def test_a_signed_record_goes_where_it_vouches_for_an_engine_that_failed(
+    bare: Path, tmp_path: Path
+) -> None:
+    """A long verification elsewhere named openvino; on this device openvino is wrong."""
+    long, key = passed(bare), private_pem(tmp_path / "k", ed25519.Ed25519PrivateKey.generate())
+    assert long.record is not None
+    object.__setattr__(long.record, "engines", ("openvino 2025.1 CPU",))
+    object.__setattr__(long.record, "frames", RECORD_FRAMES)
+    private = load_private_key(key)
+    keep_record(bare, long, lambda text: signed(text, private))
+    with open_session(bare, "openvino") as session:
+        assert session.manifest.numerics.level == "statistical"
+    other_engine, same_engine = passed(bare), passed(bare)
+    other_engine.errors = (EngineError("tensorrt 10 GPU", "no claim", 0, math.nan, False),)
+    assert "valid and signed" in keep_record(bare, other_engine)
+    same_engine.errors = (EngineError("openvino 2026.4 CPU", "no claim", 0, math.nan, False),)
+    assert keep_record(bare, same_engine) == "written"
+    with open_session(bare, "openvino") as session:
+        assert session.manifest.numerics.level == "none"
 
 
 def test_a_failed_file_loses_record_and_signature(bare: Path) -> None:

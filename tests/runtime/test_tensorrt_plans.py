@@ -14,12 +14,12 @@ import onnx
 import pytest
 
 from lipdeploy.cli import build_run, main
-from lipdeploy.core.errors import ArtefactError, VerificationError
+from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.export.verifier.record_file import keep_record
 from lipdeploy.export.verifier.verification import verify
 from lipdeploy.runtime import tensorrt_execution, tensorrt_plan, tensorrt_session
 from lipdeploy.runtime.model_file import read_model
-from lipdeploy.runtime.session import check_level, open_session
+from lipdeploy.runtime.session import check_level, engine_problem, open_session
 from lipdeploy.runtime.tensorrt_device import Gpu, find_gpu
 from lipdeploy.runtime.tensorrt_session import open_plan
 from tests.export.tiny_file import SIDE, tiny_file
@@ -164,9 +164,7 @@ def test_a_record_that_does_not_fit(
         open_plan(plan)
     assert caught.value.exit_code == code
     assert words in str(caught.value)
-    assert "`lipdeploy build tiny.onnx tiny.engine`" in str(caught.value).replace(
-        "model.onnx", "tiny.onnx"
-    )
+    assert f"`lipdeploy build {plan.with_suffix('.onnx')} {plan}`" in str(caught.value)
     assert not machine.memory
     assert "\n" not in str(caught.value)
 
@@ -176,15 +174,115 @@ def test_truncated_missing_and_foreign_plans(plan: Path, machine: Fakes) -> None
     plan.write_bytes(data[:-7])
     with pytest.raises(VerificationError, match=rf"truncated: {len(data) - 7} of {len(data)}"):
         open_plan(plan)
-    plan.write_bytes(data[:-1] + b"?")
-    with pytest.raises(VerificationError, match="is not the one that"):
-        open_plan(plan)
+    for other in (data[:-1] + b"?", data + b"?", data * 2):
+        plan.write_bytes(other)
+        with pytest.raises(VerificationError, match="is not the one that"):
+            open_plan(plan)
     plan.with_name(plan.name + ".json").unlink()
     with pytest.raises(VerificationError, match="has no record"):
         open_plan(plan)
     plan.with_name(plan.name + ".json").write_text("{")
     with pytest.raises(VerificationError, match="cannot be read as JSON"):
         open_plan(plan)
+
+
+def test_a_plan_larger_than_memory_is_refused_before_the_device(
+    plan: Path, machine: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Huge:
+        def __enter__(self) -> Huge:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def read(self, size: int) -> bytes:
+            assert 0 < size <= plan.stat().st_size
+            raise MemoryError
+
+    real = Path.open
+
+    def opened(path: Path, *args: Any, **options: Any) -> Any:
+        return Huge() if path == plan else real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(ArtefactError, match="does not fit into this device's memory"):
+        open_plan(plan)
+    assert not machine.memory
+
+
+def test_links_to_a_plan_find_its_record(plan: Path, machine: Fakes, tmp_path: Path) -> None:
+    link = tmp_path / "current.engine"
+    link.symlink_to(plan)
+    with open_plan(link) as session:
+        assert session.manifest.numerics.level == "statistical"
+    gone = tmp_path / "gone.engine"
+    gone.symlink_to(tmp_path / "nothing.engine")
+    with pytest.raises(InputError, match="is not there"):
+        open_plan(gone)
+
+
+def test_a_record_that_is_no_record(plan: Path) -> None:
+    path = plan.with_name(plan.name + ".json")
+    whole = path.read_text()
+    huge = json.loads(whole)
+    huge["verification"]["sigma"] = 10**400
+    hostile = ("[" * 10**6, "null", "{}", whole[:-9], '{"schema": 1}', "x" * 2**25)
+    for text in (*hostile, _rehashed(huge)):
+        path.write_text(text)
+        with pytest.raises(VerificationError, match=r"run `lipdeploy build") as caught:
+            open_plan(plan)
+        assert "\n" not in str(caught.value)
+
+
+def _rehashed(fields: dict[str, Any]) -> str:
+    from lipdeploy.runtime.plan_record import _digest
+
+    fields.pop("record_sha256")
+    return json.dumps(fields | {"record_sha256": _digest(fields)})
+
+
+@pytest.mark.parametrize("suffix", [".engine", ".plan"])
+def test_a_plan_is_known_by_its_name(model: Path, machine: Fakes, suffix: str) -> None:
+    """Triton wants `model.plan`."""
+    path = model.with_suffix(suffix)
+    assert main(["build", str(model), str(path), "--frames", "2"]) == 0
+    with open_session(path) as session:
+        assert session.engine == "tensorrt 10.16.1 Orin GPU"
+
+
+def test_tf32_by_environment_is_refused(
+    plan: Path, machine: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    with pytest.raises(ArtefactError, match="unset NVIDIA_TF32_OVERRIDE"):
+        open_plan(plan)
+    assert "TF32" in tensorrt_session.problem()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # off for good is what we want
+    open_plan(plan).close()
+
+
+def test_what_doctor_says_is_what_the_engine_needs(
+    machine: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_session, "load_cuda", machine.cuda)
+    assert engine_problem("tensorrt") == ""
+    has(monkeypatch, machine, "tensorrt-rtx", "1.7.1")  # without the package `tensorrt`
+    assert engine_problem("tensorrt") == ""
+    has(monkeypatch, machine, gpu=None)
+    assert "no GPU can be used here" in engine_problem("tensorrt")
+
+
+def test_a_level_of_none_leads_to_the_model(plan: Path) -> None:
+    def none(fields: dict[str, Any]) -> None:
+        del fields["metadata"]["lipdeploy.verification"]
+
+    edited(plan, none, whole=True)
+    model = plan.with_suffix(".onnx")
+    with open_plan(plan) as session, pytest.raises(VerificationError) as caught:
+        check_level(session, unverified=False)
+    assert f"run `lipdeploy verify {model}`, then `lipdeploy build {model} {plan}`" in str(
+        caught.value
+    )
 
 
 def test_no_gpu_is_one_clear_line(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:

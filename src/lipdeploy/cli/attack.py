@@ -54,7 +54,7 @@ def command(
     if loaded.class_names != dataset.class_names:
         raise InputError(f"{checkpoint} and {data} have different classes; they must be the same")
     pairs = dataset.pairs(split)[:images]
-    with tqdm(total=len(pairs), unit="image", dynamic_ncols=True) as bar:
+    with tqdm(total=len(pairs), unit="image", dynamic_ncols=True, disable=None) as bar:
         rows = Bracketing(loaded, steps, seed).rows(pairs, budgets, bar.update)
     folder = project / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,9 +18,9 @@ from lipdeploy.runtime.session import available_engines, checked_eps, engine_for
 
 HELP = """Measure a model on this device: engines side by side, and the stages of a stream.
 
-All engines take turns in one run; figures are medians. What the certification head adds is told
-where the package onnx is installed, which takes the head off. Nothing is claimed or written but
-the figures.
+MODEL is an .onnx file or a plan of `lipdeploy build`. All engines take turns in one run; figures
+are medians. What the certification head costs is measured too where the package onnx is installed,
+which is needed to take it off.
 
 \b
 Examples:
@@ -43,17 +43,19 @@ Examples:
     type=click.IntRange(1),
     default=30,
     show_default=True,
-    help="Timed calls of each.",
+    help="Timed calls of each engine.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of one inference; 0 lets the engine choose.",
+    help="Threads of one inference; 0 lets the engine choose.",
 )
-@click.option("--eps", type=float, default=0.25, show_default=True, help="Budget, l2.")
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Write all times there.")
+@click.option("--eps", type=float, default=0.25, show_default=True, help="l2 budget.")
+@click.option(
+    "--json", "target", type=click.Path(path_type=Path), help="Write every time to this file."
+)
 def command(
     model: Path,
     engines: tuple[str, ...],
@@ -63,6 +65,8 @@ def command(
     target: Path | None,
 ) -> int:
     """Measure a model on this device."""
+    if target is not None and (target.is_dir() or not target.parent.is_dir()):
+        raise InputError(f"--json {target} cannot be written; name a file in a folder that exists")
     names = tuple(dict.fromkeys(engines)) or _all_for(model)
     for name in names:
         engine_for(model, name)

@@ -8,54 +8,87 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from lipdeploy.cli.build_run import BuildJob, build, verify_plan
+from lipdeploy.cli.build_run import (
+    FRAMES_KNOWN,
+    FRAMES_UNKNOWN,
+    BuildJob,
+    build,
+    next_step,
+    verify_plan,
+)
 from lipdeploy.cli.json_text import json_text
 from lipdeploy.cli.trust import TRUST
 from lipdeploy.core.errors import ArtefactError
 from lipdeploy.runtime.model_file import read_bytes
-from lipdeploy.runtime.plan_record import PlanRecord
+from lipdeploy.runtime.plan_record import PlanRecord, record_path
 from lipdeploy.runtime.tensorrt_api import PACKAGES
 from lipdeploy.runtime.tensorrt_build import WORKSPACE_MB
 from lipdeploy.runtime.tensorrt_check import Finding, check_builds
 
 HELP = """Build a TensorRT plan on the device that will run it.
 
-Takes TensorRT 10.3 to 11 and TensorRT-RTX: strongly typed, static shape, without TF32. Writes a
-plain plan file and ENGINE.json beside it, which loading checks. The plan itself is then compared
-with float64 on generated frames, those of --data, perturbed ones and ones that attack its rounding;
-exit 3 and nothing written where the slack of the model does not cover what it does.
+Takes TensorRT 10.3 to 11 or TensorRT-RTX. MODEL alone says in which precision the plan computes;
+TF32 is off. ENGINE (.engine or .plan) is a plain plan, ENGINE.json beside it says from what and for
+which device it was built, which is checked whenever the plan is loaded.
 
-Without a GPU only TensorRT-RTX builds. Its plan is at level none until it was verified where it
-runs: `lipdeploy build --verify model.onnx model.engine`.
+The plan itself is then compared with float64: on generated frames, those of --data, noisy ones and
+ones that attack its rounding. Where the slack D of MODEL does not cover what the plan does, nothing
+is written (exit 3). Exit 6: no TensorRT or GPU here, or MODEL does not build.
+
+Without a GPU only TensorRT-RTX builds. Such a plan claims nothing until `--verify` ran on the
+device.
 
 \b
-Example: lipdeploy build model.onnx model.engine
-CI:      lipdeploy build --check model.onnx
+Examples:
+  lipdeploy build model.onnx model.engine
+  lipdeploy build --verify model.onnx model.engine
+  lipdeploy build --check model.onnx
 """
+
+# Which way of calling takes an option; elsewhere it would be ignored, so it is refused.
+_TAKEN_BY = {
+    "flavour": ("build",),
+    "workspace_mb": ("build", "--check"),
+    "timing_cache": ("build",),
+    "build_only": ("build",),
+    "interpreters": ("--check",),
+    "data": ("build", "--verify"),
+    "frames": ("build", "--verify"),
+    "unverified": ("build",),
+    "trust": ("build", "--verify"),
+    "engine": ("build", "--verify"),
+}
 
 
 @click.command("build", help=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("engine", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--flavour", type=click.Choice(list(PACKAGES)), help="Which TensorRT.  [default: what is here]"
+    "--flavour",
+    type=click.Choice(list(PACKAGES)),
+    help="Which TensorRT, where both are installed.  [default: tensorrt]",
 )
 @click.option(
     "--workspace-mb",
     type=click.IntRange(1, 1048576),
     default=WORKSPACE_MB,
     show_default=True,
-    help="Most scratch memory of one layer, MiB; the default suits devices with 4 GB.",
+    help="Most scratch memory of one layer, in MiB; 512 suits devices with 4 GB.",
 )
 @click.option(
     "--timing-cache",
     type=click.Path(path_type=Path),
-    help="Keep timings of layers in this file: the next build is faster.",
+    help="Keep the timings of layers in this file: the next build is faster. Not for RTX.",
 )
-@click.option("--build-only", is_flag=True, help="Do not verify the plan; it claims nothing then.")
-@click.option("--verify", "verify_only", is_flag=True, help="Verify ENGINE here; build nothing.")
-@click.option("--check", is_flag=True, help="Only say whether MODEL builds; needs no GPU with RTX.")
+@click.option("--build-only", is_flag=True, help="Do not compare the plan; it claims nothing then.")
+@click.option(
+    "--verify", "verify_only", is_flag=True, help="Compare ENGINE on this device; build nothing."
+)
+@click.option(
+    "--check", is_flag=True, help="Only say whether MODEL builds; TensorRT-RTX needs no GPU for it."
+)
 @click.option(
     "--python",
     "interpreters",
@@ -63,16 +96,24 @@ CI:      lipdeploy build --check model.onnx
     multiple=True,
     help="With --check: a `python` whose environment has a TensorRT. Repeatable.",
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Data set; its train images join.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data set YAML file whose train images join the frames.",
+)
 @click.option(
     "--frames",
     type=click.IntRange(1),
-    help="Generated frames to compare.  [default: what the level needs]",
+    help="Generated frames to compare.  "
+    f"[default: {FRAMES_KNOWN} where D was measured on this TensorRT, else {FRAMES_UNKNOWN}]",
 )
-@click.option("--unverified", is_flag=True, help="Build a model that was not verified.")
+@click.option("--unverified", is_flag=True, help="Also build a model that nothing is known of.")
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model: Path,
     engine: Path | None,
     check: bool,
@@ -82,30 +123,38 @@ def command(
     **options: object,
 ) -> int:
     """Build a TensorRT plan on the device that will run it."""
+    _refuse_misuse(context, verify_only, check)
     if check:
         workspace = int(str(options["workspace_mb"]))
         found = check_builds(read_bytes(model), str(model), interpreters, workspace)
         click.echo(_checks_json(found) if as_json else _checks_text(model, found))
         return 0 if all(f.builds for f in found) else ArtefactError.exit_code
-    _refuse_misuse(engine, interpreters, verify_only and bool(options["build_only"]))
-    assert engine is not None
+    if engine is None:
+        raise click.UsageError("ENGINE is missing: where should the plan go?")
     job = BuildJob(model, engine, **options)  # type: ignore[arg-type]  # one option a field
     compared = _Progress("frames compared")
     if verify_only:
         record = verify_plan(job, compared.count)
     else:
         record = build(job, _Progress("").phase, compared.count)
-    click.echo(record_json(record) if as_json else record_text(engine, record))
+    compared.close()
+    click.echo(record_json(record) if as_json else record_text(job, record))
     return 0
 
 
-def _refuse_misuse(engine: Path | None, interpreters: tuple[Path, ...], both: bool) -> None:
-    if engine is None:
-        raise click.UsageError("ENGINE is missing: where should the plan go?")
-    if interpreters:
-        raise click.UsageError("--python goes with --check only")
-    if both:
-        raise click.UsageError("--verify and --build-only exclude each other")
+def _refuse_misuse(context: click.Context, verify: bool, check: bool) -> None:
+    """Nothing that was asked for is left out silently."""
+    if verify and check:
+        raise click.UsageError("--verify and --check exclude each other")
+    way = "--verify" if verify else "--check" if check else "build"
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        taken_by = _TAKEN_BY.get(name, (way,))
+        if given and way not in taken_by:
+            flag = "ENGINE" if name == "engine" else parameter.opts[0]
+            told = f"does not go with {way}" if way != "build" else f"goes with {taken_by[0]} only"
+            raise click.UsageError(f"{flag} {told}; leave it out")
 
 
 class _Progress:
@@ -127,10 +176,14 @@ class _Progress:
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{text[:79]}", err=True, nl=False)
 
+    def close(self) -> None:
+        """Leave an empty line for what follows."""
+        self._show("")
 
-def record_text(engine: Path, record: PlanRecord) -> str:
+
+def record_text(job: BuildJob, record: PlanRecord) -> str:
     """What was built, for people."""
-    found = record.verification
+    found, engine = record.verification, job.target
     lines = [
         f"plan      {record.plan_bytes / 1e6:.2f} MB, {PACKAGES[record.flavour]} "
         f"{record.tensorrt}, {record.precision}",
@@ -144,10 +197,8 @@ def record_text(engine: Path, record: PlanRecord) -> str:
         )
     else:
         lines.append(f"level     none: {found.reason}")
-        lines.append(
-            f"next      lipdeploy build --verify {record.model} {engine.name}, where it runs"
-        )
-    return "\n".join([*lines, f"Results saved to {engine} and {engine}.json"])
+        lines.append(f"next      {next_step(job, record)}")
+    return "\n".join([*lines, f"Results saved to {engine} and {record_path(engine)}"])
 
 
 def record_json(record: PlanRecord) -> str:

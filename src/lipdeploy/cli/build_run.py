@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,15 @@ from lipdeploy.core.dataset import load_dataset, read_image
 from lipdeploy.core.errors import ArtefactError, InputError, VerificationError
 from lipdeploy.core.resize import resized
 from lipdeploy.core.whole_file import whole_file
-from lipdeploy.runtime.model_file import ModelFile, disclaimed, read_model
+from lipdeploy.runtime import tensorrt_execution
+from lipdeploy.runtime.model_file import ModelFile, read_model
 from lipdeploy.runtime.plan_record import (
     AHEAD_OF_TIME,
     PlanRecord,
     PlanVerification,
     record_path,
 )
-from lipdeploy.runtime.session import check_trust
+from lipdeploy.runtime.session import PLAN_SUFFIXES, check_trust, is_plan
 from lipdeploy.runtime.tensorrt_api import Report, TensorRt, load_tensorrt
 from lipdeploy.runtime.tensorrt_build import WORKSPACE_MB, BuildOptions, build_plan
 from lipdeploy.runtime.tensorrt_device import Gpu, find_gpu
@@ -36,7 +39,11 @@ from lipdeploy.runtime.tensorrt_plan import (
     read_plan,
 )
 
-FRAMES_KNOWN = 12
+FRAMES_KNOWN, FRAMES_UNKNOWN = 12, STATISTICAL_FRAMES // 2
+MODEL_UNVERIFIED = "the model was not verified"
+MODEL_AT_NONE = "the model is at level none"
+
+Frames = Sequence[npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ class BuildJob:
         """Few where D was measured on TensorRT before, else as many as `statistical` needs."""
         if self.frames is not None:
             return self.frames
-        return FRAMES_KNOWN if is_named(file.manifest, flavour) else STATISTICAL_FRAMES // 2
+        known = is_named(file.manifest, file.standing, flavour)
+        return FRAMES_KNOWN if known else FRAMES_UNKNOWN
 
 
 def build(job: BuildJob, report: Report, progress: Callable[[int], object]) -> PlanRecord:
@@ -79,20 +87,24 @@ def build(job: BuildJob, report: Report, progress: Callable[[int], object]) -> P
 
     Raises:
         ArtefactError: no TensorRT, no GPU where it needs one, or the file does not build.
+        InputError: ENGINE or the timing cache cannot be written there.
         VerificationError: the model is not verified, or the plan is not what it says.
     """
+    check_places(job)
     file = accepted(read_model(job.model), job.unverified, job.trust)
     trt = load_tensorrt(job.flavour)
     gpu = _gpu(trt)
+    reason = _unverifiable(job, file, gpu)
+    images = () if reason else _prepared(job, file, trt)  # what fails must not cost a build
     cache = job.timing_cache
     kept = None if cache is None else cache.read_bytes() if cache.is_file() else b""
-    built = build_plan(trt, file.data, file.name, BuildOptions(job.workspace_mb, kept), report)
-    record = _record(file, trt, gpu, built.plan, BuildOptions(job.workspace_mb, kept))
-    reason = _unverifiable(job, file, gpu)
+    options = BuildOptions(job.workspace_mb, kept)
+    built = build_plan(trt, file.data, file.name, options, report)
+    record = _record(file, trt, gpu, built.plan, options)
     if reason or gpu is None:
         found = PlanVerification(False, reason)
     else:
-        found = _verified(job, file, trt, gpu, built.plan, progress)
+        found = _verified(job, file, trt, gpu, built.plan, images, progress)
     record = dataclasses.replace(record, verification=found)
     _write(job.target, built.plan, record)
     if cache is not None and built.timing_cache is not None:
@@ -112,12 +124,13 @@ def verify_plan(job: BuildJob, progress: Callable[[int], object]) -> PlanRecord:
     if hashlib.sha256(file.data).hexdigest() != plan.record.onnx_sha256:
         raise InputError(
             f"plan {job.target} was built from {plan.record.model} with another content than "
-            f"{job.model}; build it again"
+            f"{job.model} has now; run {_build_command(job)}"
         )
-    accepted(file, False, job.trust)
+    _check_verifiable(file, f"then {_build_command(job)}, since that changes the file", job.trust)
     trt, gpu = matching_tensorrt(plan), matching_gpu(plan)
+    images = _prepared(job, file, trt)
     try:
-        found = _verified(job, file, trt, gpu, plan.data, progress)
+        found = _verified(job, file, trt, gpu, plan.data, images, progress)
     except VerificationError as error:
         failed = PlanVerification(False, f"it failed on {gpu.title}: {error}")
         _write_record(job.target, dataclasses.replace(plan.record, verification=failed))
@@ -134,21 +147,61 @@ def accepted(file: ModelFile, unverified: bool, trust: Sequence[Path]) -> ModelF
         InputError: `trust` together with `unverified`.
         VerificationError: no valid record, level `none`, or not signed by a trusted key.
     """
-    if unverified:
-        if trust:
-            raise InputError("--trust and --unverified exclude each other; leave one out")
-        return dataclasses.replace(file, manifest=disclaimed(file.manifest))
-    advice = f"run `lipdeploy verify {file.name}`, or pass --unverified to build it without claims"
+    if unverified and trust:
+        raise InputError("--trust and --unverified exclude each other; leave one out")
+    if not unverified:
+        _check_verifiable(file, "or pass --unverified to build it without claims", trust)
+    return file
+
+
+def _check_verifiable(file: ModelFile, otherwise: str, trust: Sequence[Path]) -> None:
+    """A plan can claim no more than the model that it was built from."""
     if not file.standing.valid:
+        advice = f"run `lipdeploy verify {file.name}`, {otherwise}"
         raise VerificationError(f"model {file.name} {file.standing.doubt}; {advice}")
     if file.manifest.numerics.level == "none":
         raise VerificationError(
-            f"model {file.name} is verified at level none only; export it with 1,000 frames or "
-            "more, or pass --unverified to build it without claims"
+            f"model {file.name} is verified at level none only; export or calibrate it with "
+            f"{STATISTICAL_FRAMES} frames or more, {otherwise}"
         )
     if trust:
         check_trust(file.standing, file.name, trust)
-    return file
+
+
+def check_places(job: BuildJob) -> None:
+    """What is written at the end of a long build must have a place.
+
+    Raises:
+        InputError: it has none.
+    """
+    target, cache = job.target, job.timing_cache
+    if not is_plan(target):
+        raise InputError(
+            f"ENGINE is {target}; expected a name that ends in {' or '.join(PLAN_SUFFIXES)}, "
+            "after MODEL"
+        )
+    for path in (target, record_path(target), *([] if cache is None else [cache])):
+        existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+        in_the_way = existing.is_dir() if existing == path.absolute() else not existing.is_dir()
+        if in_the_way or not os.access(existing, os.W_OK):
+            what = "is a folder" if path.is_dir() else f"cannot be written ({existing})"
+            raise InputError(f"{path} {what}; name another file")
+
+
+def next_step(job: BuildJob, record: PlanRecord) -> str:
+    """What makes a plan that claims nothing claim something."""
+    reason = record.verification.reason
+    if reason == MODEL_UNVERIFIED:
+        return f"`lipdeploy verify {job.model}`, then {_build_command(job)}"
+    if reason == MODEL_AT_NONE:
+        frames = f"{STATISTICAL_FRAMES} frames or more"
+        return f"export or calibrate {job.model} with {frames}, then {_build_command(job)}"
+    words = ["lipdeploy", "build", "--verify", str(job.model), str(job.target)]
+    return f"`{shlex.join(words)}` on the device that runs it"
+
+
+def _build_command(job: BuildJob) -> str:
+    return f"`{shlex.join(['lipdeploy', 'build', str(job.model), str(job.target)])}`"
 
 
 def _gpu(trt: TensorRt) -> Gpu | None:
@@ -165,13 +218,13 @@ def _gpu(trt: TensorRt) -> Gpu | None:
 
 def _unverifiable(job: BuildJob, file: ModelFile, gpu: Gpu | None) -> str:
     """Why the plan is not verified after this build; empty if it is."""
+    if not file.standing.valid:
+        return MODEL_UNVERIFIED
+    if file.manifest.numerics.level == "none":
+        return MODEL_AT_NONE
     if gpu is None:
         return "built ahead of time, without a GPU"
-    if job.build_only:
-        return "built with --build-only"
-    if not file.standing.valid or file.manifest.numerics.level == "none":
-        return "the model file itself is at level none"
-    return ""
+    return "built with --build-only" if job.build_only else ""
 
 
 def _verified(
@@ -180,6 +233,7 @@ def _verified(
     trt: TensorRt,
     gpu: Gpu,
     plan: bytes,
+    images: Frames,
     progress: Callable[[int], object],
 ) -> PlanVerification:
     from lipdeploy.export.verifier.graph import Graph, model_from_bytes
@@ -187,13 +241,26 @@ def _verified(
     from lipdeploy.runtime.tensorrt_session import open_bytes
 
     frames = job.frames_for(file, trt.flavour)
-    images = _calibration(file, job.data, frames) if job.data else ()
     graph = Graph(model_from_bytes(file.data, file.name))
     with open_bytes(trt, gpu, plan, job.target.name, file) as session:
         return check_plan(session, graph, file.manifest, gpu.title, images, frames, progress)
 
 
-def _calibration(file: ModelFile, data: Path, count: int) -> list[npt.NDArray[np.uint8]]:
+def _prepared(job: BuildJob, file: ModelFile, trt: TensorRt) -> Frames:
+    """The images of --data; also loads what the verification needs, so that it is there.
+
+    Raises:
+        ArtefactError: cuda-python is missing.
+        InputError: the data set cannot be read.
+        ModuleNotFoundError: onnx is missing.
+    """
+    import lipdeploy.export.verifier.plan_check  # noqa: F401
+
+    tensorrt_execution.load_cuda()
+    return _calibration(file, job.data, job.frames_for(file, trt.flavour)) if job.data else ()
+
+
+def _calibration(file: ModelFile, data: Path, count: int) -> Frames:
     """Train images at equal distances in the list, at the network's size."""
     paths = [pair.image for pair in load_dataset(data).pairs("train")]
     chosen = paths[:: max(1, len(paths) // count)][:count]
@@ -236,5 +303,8 @@ def _write_record(target: Path, record: PlanRecord) -> None:
 
 
 def _write_bytes(target: Path, data: bytes) -> None:
-    with whole_file(target) as partial:
+    """Under a name of this process first: of two builds at a time each writes whole files."""
+    own = target.with_name(f"{target.name}.{os.getpid()}")
+    with whole_file(own) as partial:
         partial.write_bytes(data)
+    own.replace(target)

@@ -11,9 +11,9 @@ import click
 from tqdm import tqdm
 
 from lipdeploy.calibration.calibrator import Calibrator, Measurement, Report
+from lipdeploy.calibration.dear_engines import DEAR
 from lipdeploy.calibration.examples import examples_of
 from lipdeploy.calibration.precision_table import Row, precision_table
-from lipdeploy.calibration.slack import reserved_slack
 from lipdeploy.calibration.source import read_source
 from lipdeploy.calibration.transformation import DEFAULT_METHODS, METHODS, PRECISIONS, Plan
 from lipdeploy.cli.engine_option import NAMES
@@ -24,6 +24,8 @@ from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
 from lipdeploy.core.figures import at_least, at_most
 from lipdeploy.core.manifest import LEVEL_MEANING, Numerics
+from lipdeploy.export.engine_parity import EngineMeter
+from lipdeploy.export.slack import measured_figures, reserved_slack
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
 
 DEARER = 2.0  # times another engine's D: worth a line
@@ -73,7 +75,8 @@ Examples:
     "engines",
     metavar=NAMES,
     multiple=True,
-    help="Measure this one; repeatable.  [default: onnxruntime and openvino where installed]",
+    help="D covers this one; repeatable.  [default: onnxruntime and openvino where installed, "
+    f"less one whose D is over {DEAR:g} times the other's]",
 )
 @click.option(
     "--eps",
@@ -171,6 +174,7 @@ def _report_lines(precision: str, report: Report) -> list[str]:
     lines += [f"  {printable(name)}: not measured, {why}" for name, why in report.skipped.items()]
     lines.append(f"  D {numerics.slack:.2e} = {numerics.evidence['rule']}")
     lines += _cheaper_engine(numerics)
+    lines += [_left_out_line(name, meter, numerics) for name, meter in report.left_out.items()]
     if numerics.level == "none":
         lines.append(f"  level none: fewer than {STATISTICAL_FRAMES} frames, or none attacked")
     return [*lines, f"  {summary_line(report.verification)}"]
@@ -187,6 +191,18 @@ def _cheaper_engine(numerics: Numerics) -> list[str]:
         f"  D is that of {printable(numerics.evidence['engine'])}; with --engine "
         f"{best.split()[0]} alone it would be {slacks[best]:.2e}"
     ]
+
+
+def _left_out_line(engine: str, meter: EngineMeter, numerics: Numerics) -> str:
+    """What a dear engine would cost, and how to include it."""
+    parity = meter.parity
+    names = [*numerics.evidence["engines"], engine]
+    flags = " ".join(f"--engine {printable(name.split()[0])}" for name in names)
+    return (
+        f"  {printable(engine)}: left out, largest error {parity.largest:.2e}, sigma "
+        f"{parity.sigma:.2e}, D would be {reserved_slack(parity.largest, parity.sigma):.2e}; "
+        f"level none on it; {flags} includes it"
+    )
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -229,6 +245,7 @@ def _json(reports: dict[str, Report], rows: Sequence[Row], split: str | None, im
                 "numerics": dataclasses.asdict(report.numerics),
                 "limits": report.limits,
                 "skipped": report.skipped,
+                "left_out": {n: measured_figures(m) for n, m in report.left_out.items()},
             }
             for precision, report in reports.items()
         },

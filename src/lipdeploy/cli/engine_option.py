@@ -9,13 +9,13 @@ NAMES = "onnxruntime|onnxruntime-cuda|openvino|tensorrt"
 ENGINE = click.option(
     "--engine",
     metavar=NAMES,
-    help="What runs the model; never another in its place.  "
-    "[default: onnxruntime; tensorrt for a plan]",
+    help="What runs the model; no other takes its place.  "
+    "[default: onnxruntime, or tensorrt for a plan]",
 )
 ENGINES = click.option(
     "--engine",
     "engines",
     metavar=NAMES,
     multiple=True,
-    help="Compare this one only; repeatable.  [default: all that work here]",
+    help="Compare this one only; repeatable.  [default: every one that works here]",
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from lipdeploy.cli.export_handover import write_handover
+from lipdeploy.cli.export_handover import check_handover, write_handover
 from lipdeploy.cli.verdict import layer_table, summary_line
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.errors import InputError
@@ -15,6 +16,7 @@ from lipdeploy.core.manifest import LEVEL_MEANING, Level
 from lipdeploy.export.handover.targets import TARGETS
 from lipdeploy.export.head import HEADS
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+from lipdeploy.runtime.session import is_plan
 
 if TYPE_CHECKING:
     from lipdeploy.export.exporter import ExportReport
@@ -25,12 +27,13 @@ Folds the orthogonal parametrisations into plain weights, appends the certificat
 the Lipschitz constant of every stored layer, measures the engine against float64 and checks the
 written file with `lipdeploy verify`. Nothing is written when a check fails (exit 3).
 
-With --for, files for DeepStream, Triton or Holoscan are written into folders beside TARGET. Where
-the model was exported before, name it in place of the checkpoint, and a folder as TARGET or none.
+--for also writes what DeepStream, Triton or Holoscan needs, into a folder beside TARGET each. For
+a model that is exported already, name it in place of CHECKPOINT, and as TARGET a folder or nothing.
 
 \b
-Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
-         lipdeploy export polyps.onnx --for triton --for deepstream
+Examples:
+  lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
+  lipdeploy export polyps.onnx --for triton --for deepstream
 """
 
 
@@ -69,7 +72,10 @@ Example: lipdeploy export runs/train/polyps/ckpt.pt polyps.onnx --imgsz 128 128
     show_default=True,
     help="Whether rounding is measured or bounded; refused where the bound exceeds most margins.",
 )
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     checkpoint: Path,
     target: Path | None,
     imgsz: tuple[int, int] | None,
@@ -85,10 +91,15 @@ def command(
     if checkpoint.suffix == ".onnx":
         if not handover:
             raise InputError(f"{checkpoint} is exported already; say what --for, or name a .pt")
+        _refuse_ignored(context, checkpoint)
         write_handover(checkpoint, handover, target or checkpoint.parent)
         return 0
+    if is_plan(checkpoint):
+        raise InputError(f"{checkpoint} is a plan; name the .onnx file that it was built from")
     if target is None:
         raise click.UsageError("TARGET is missing: where should the .onnx file go?")
+    if handover:
+        check_handover(target, handover, target.parent)
     from tqdm import tqdm
 
     from lipdeploy.export.exporter import Request, export
@@ -99,12 +110,26 @@ def command(
     height, width = imgsz or loaded.imgsz
     request = Request(height, width, head, budgets, logits, frames, images, level)
     click.echo(f"Exporting {checkpoint} at {height}x{width} ...", err=True)
-    with tqdm(total=frames, unit="frame", desc="parity with float64", dynamic_ncols=True) as bar:
+    # no bar in a log file: it would be a thousand lines long
+    bar = tqdm(total=frames, unit="frame", desc="parity with float64", disable=None)
+    with bar:
         report = export(loaded, target, request, lambda count: bool(bar.update(count)))
     _print(report, target)
     if handover:
         write_handover(target, handover, target.parent)
     return 0
+
+
+def _refuse_ignored(context: click.Context, model: Path) -> None:
+    """What a model is was decided when it was exported."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("checkpoint", "target", "handover"):
+            raise click.UsageError(
+                f"{parameter.opts[0]} changes nothing in {model}, which is exported already; "
+                "leave it out, or name its checkpoint"
+            )
 
 
 def _print(report: ExportReport, target: Path) -> None:

@@ -7,8 +7,21 @@ from pathlib import Path
 
 import click
 
-from lipdeploy.export.handover.target import hand_over, subject_of
+from lipdeploy.core.errors import InputError
+from lipdeploy.export.handover.target import check_free, hand_over, subject_of
 from lipdeploy.export.handover.targets import TARGETS
+
+
+def check_handover(model: Path, names: Sequence[str], folder: Path) -> None:
+    """All folders must be free before anything takes time or is written.
+
+    Raises:
+        InputError: one is not, or `folder` is a file.
+    """
+    if folder.is_file() or folder.suffix == ".onnx":
+        raise InputError(f"{folder} is not a folder; name one, or none to write beside {model}")
+    for name in names:
+        check_free(folder / f"{model.stem}-{name}")
 
 
 def write_handover(model: Path, names: Sequence[str], folder: Path) -> None:
@@ -18,6 +31,7 @@ def write_handover(model: Path, names: Sequence[str], folder: Path) -> None:
         InputError: a folder is there already.
         VerificationError: the file is no lipdeploy model.
     """
+    check_handover(model, names, folder)
     subject = subject_of(model)
     for name in dict.fromkeys(names):
         target = folder / f"{subject.name}-{name}"

@@ -24,7 +24,7 @@ from lipdeploy.export.verifier.parity import Frame
 from lipdeploy.export.verifier.record_file import Sign, keep_record
 from lipdeploy.export.verifier.verification import Verification, verify
 from lipdeploy.runtime.model_file import read_model
-from lipdeploy.runtime.session import check_trust, engine_module
+from lipdeploy.runtime.session import check_trust, engine_module, is_plan
 
 HELP = """Prove from the ONNX file alone that its certificate holds.
 
@@ -96,6 +96,10 @@ def command(
     as_json: bool,
 ) -> int:
     """Prove from the ONNX file alone that its certificate holds."""
+    if is_plan(model):
+        raise InputError(
+            f"{model} is a plan; verify it with `lipdeploy build --verify MODEL.onnx {model}`"
+        )
     if key is not None and not write:
         raise InputError("--sign writes into the file; leave out --no-write")
     for name in engines:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lipdeploy.calibration.slack import measured_numerics, reserved_slack
 from lipdeploy.export.engine_parity import EngineMeter, measure_engines
+from lipdeploy.export.slack import measured_numerics, reserved_slack
 
 EXACT = np.zeros((2, 4, 4))
 FRAME = np.zeros((4, 4, 3), np.uint8)
