@@ -66,7 +66,6 @@ def subject_of(path: Path) -> Subject:
     return Subject(path, path.stem, file.manifest, file.claimable.numerics.level, served)
 
 
-<<<<<<< rb
 # A build that no record can name: what holds there holds in every build of the family.
 _RECEIVER = "onnxruntime (the receiver's) CPU"
 
@@ -81,8 +80,6 @@ def check_free(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not empty; remove it or name another folder")
 
 
-=======
->>>>>>> ra
 Write = Callable[[Subject], Mapping[str, str]]
 """Texts by path inside the folder; the path `COPY_OF_MODEL` stands for the model itself."""
 
