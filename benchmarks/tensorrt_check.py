@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
+from lipdeploy.core.errors import ArtefactError
 from lipdeploy.runtime.model_file import read_model
 from lipdeploy.runtime.tensorrt_check import Finding, check_builds
 
@@ -38,9 +40,13 @@ def environment(folder: Path, version: str) -> Path:
     place = folder / f"tensorrt-rtx-{version}"
     python = place / "bin" / "python"
     if not python.is_file():
-        venv.create(place, with_pip=True)
-        install = ["-m", "pip", "install", "--quiet", f"tensorrt-rtx-cu13=={version}"]
-        subprocess.run([str(python), *install], check=True)
+        venv.create(place)
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        try:
+            subprocess.run([*pip, f"tensorrt-rtx-cu13=={version}"], check=True)
+        except BaseException:
+            shutil.rmtree(place)  # half an environment would be taken for a whole one next time
+            raise
     return python
 
 
@@ -55,7 +61,7 @@ def row(model: Path, found: tuple[Finding, ...]) -> str:
 
 
 def main() -> int:
-    """Build everything and print the table; 1 where something does not build."""
+    """Build everything and print the table; 6 where something does not build."""
     options = parsed()
     pythons = [environment(options.envs, version) for version in options.versions]
     titles = " | ".join(f"TensorRT-RTX {version}" for version in options.versions)
@@ -71,7 +77,7 @@ def main() -> int:
                 print(finding.error, file=sys.stderr)
     if options.json is not None:
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return int(any(f["error"] for rows in told.values() for f in rows))
+    return ArtefactError.exit_code * any(f["error"] for rows in told.values() for f in rows)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,8 @@ class Calibrator:
             OSError: the file cannot be written.
             VerificationError: the bound, the head, parity or the slack does not hold.
         """
+        if plan.level == "bounded":
+            bounded_engine(module.ENGINE for module in self._engines.values())
         made = transformed(self.source.trunk, plan, self.examples)
         bound = self._rounding_bound(made) if plan.level == "bounded" else None
         manifest, source = self._draft(made, plan), self.source

@@ -13,6 +13,9 @@ from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.model_file import ModelFile, read_model
 
+# A build that no record can name: what holds there holds in every build of the family.
+_RECEIVER = "onnxruntime (the receiver's) CPU"
+
 
 @dataclass(frozen=True)
 class Subject:

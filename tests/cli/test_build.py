@@ -6,6 +6,7 @@ LIPDEPLOY_TENSORRT_PYTHON names the `python` of such environments, with `:` betw
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -278,6 +279,12 @@ def test_job_takes_as_many_frames_as_the_level_needs(model: Path) -> None:
     file = read_model(model)
     assert BuildJob(model, model).frames_for(file, "tensorrt") == 500
     assert BuildJob(model, model, frames=7).frames_for(file, "tensorrt") == 7
+    found = file.standing.record
+    assert found is not None
+    long = dataclasses.replace(found, engines=("tensorrt 10.3.0 Orin GPU",), frames=3000)
+    measured = dataclasses.replace(file, standing=dataclasses.replace(file.standing, record=long))
+    assert BuildJob(model, model).frames_for(measured, "tensorrt") == 12
+    assert BuildJob(model, model).frames_for(measured, "tensorrt-rtx") == 500, "another compiler"
 
 
 def test_check_without_tensorrt_says_so(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

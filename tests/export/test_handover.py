@@ -154,7 +154,8 @@ def test_commands_name_files_that_are_there(folder: Path) -> None:
     for name in TARGETS:
         place = folder / f"tiny-{name}"
         found = re.findall(
-            r"lipdeploy build (?:--verify )?([^ \n]+) ([^ `\n]+)", (place / "README.md").read_text()
+            r"lipdeploy build (?:--verify )?([^ \n`-][^ \n`]*) ([^ `\n]+)",
+            (place / "README.md").read_text(),
         )
         assert found
         for model, plan in found:

@@ -89,6 +89,23 @@ def test_no_order_of_sums_and_no_fma_exceeds_the_bound_of_the_frame(
             assert error.max() > 0
 
 
+@pytest.mark.parametrize("terms", [64, 256, 1024])
+def test_true_float32_comes_near_the_bound_of_one_layer(terms: int) -> None:
+    """1 plus many times a little more than half a unit: every addition is rounded up, by u."""
+    x = np.full((terms, 1, 1), UNIT * (1 + 2.0**-10))
+    x[0] = 1.0
+    kernel = np.concatenate([np.ones((1, terms, 1, 1)), -np.ones((1, terms, 1, 1))])
+    node = helper.make_node("Conv", ["image", "k"], ["logits"])
+    graph = graph_of([node], {"k": kernel}, [1, terms, 1, 1], [1, 2, 1, 1])
+    total = np.float32(0)
+    for term in x.astype(np.float32).ravel():
+        total = total + term
+    exact = sum((Fraction(float(v)) for v in x.astype(np.float32).ravel()), Fraction(0))
+    error = 2 * float(Fraction(float(total)) - exact)  # the other class errs by as much downwards
+    (bound,) = Rounding(graph).of_frame(x).differences.ravel()
+    assert 0.8 * bound < error <= bound
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_rounding_that_is_chosen_by_an_adversary_stays_below(residual: bool) -> None:
     """Each convolution errs towards the logit difference of one pixel: bound and attack meet."""

@@ -13,7 +13,7 @@ import torch.utils.dlpack
 
 from lipdeploy.core.errors import InputError
 from lipdeploy.runtime import dlpack
-from lipdeploy.runtime.dlpack import CPU, DeviceArray, borrowed
+from lipdeploy.runtime.dlpack import CPU, CUDA, DeviceArray, borrowed
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64, np.float16])
@@ -29,6 +29,18 @@ def test_others_read_what_is_lent(dtype: type) -> None:
     del unread
     gc.collect()
     assert not dlpack._lent, "memory stays lent for ever"
+
+
+def test_what_cannot_be_done_without_a_copy_is_refused() -> None:
+    array = np.arange(6, dtype=np.uint8)
+    lent = DeviceArray(array.ctypes.data, array.shape, array.dtype, (CPU, 0), array)
+    assert np.from_dlpack(lent, device="cpu").ctypes.data == array.ctypes.data
+    with pytest.raises(BufferError, match="copy it afterwards"):
+        np.from_dlpack(lent, copy=True)
+    on_gpu = DeviceArray(array.ctypes.data, array.shape, array.dtype, (CUDA, 0), array)
+    with pytest.raises(BufferError):
+        np.from_dlpack(on_gpu, device="cpu")
+    assert not dlpack._lent
 
 
 def test_what_others_lend_is_read() -> None:
