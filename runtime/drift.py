@@ -7,6 +7,7 @@ onnx nor the verifier.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -108,14 +109,19 @@ class DriftMonitor:
     def _judge(self, index: int, wrong: str) -> None:
         before = self._count(checked=1, alarms=int(bool(wrong)), first=wrong)
         if wrong and not before.alarms:
-            self._warn(
+            self._say(
                 f"WARNING: drift at frame {index}: {wrong}; nothing more is claimed. "
                 "Run `lipdeploy verify` on this device, with the engine that streams"
             )
 
     def _fail(self, index: int, what: str) -> None:
         if not self._count(failed=1).failed:
-            self._warn(f"WARNING: frame {index} could not be audited ({what})")
+            self._say(f"WARNING: frame {index} could not be audited ({what})")
+
+    def _say(self, line: str) -> None:
+        """Warn; where nobody listens any more (standard error is closed), audits go on."""
+        with contextlib.suppress(Exception):
+            self._warn(line)
 
     def _count(
         self, checked: int = 0, skipped: int = 0, failed: int = 0, alarms: int = 0, first: str = ""

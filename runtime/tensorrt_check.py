@@ -111,8 +111,8 @@ def _asked(python: Path, data: bytes, *arguments: str) -> dict[str, Any]:
 
 
 def _package_folder() -> str:
-    """The folder that holds the rooms under their import names, in a clone by links."""
-    return str(Path(next(iter(sys.modules["lipdeploy"].__path__))).resolve())
+    """Where these sources lie; an editable install has more folders than this one."""
+    return str(Path(__file__).parents[1])
 
 
 def answer(what: str, flavour: str = "", name: str = "", workspace_mb: str = "512") -> None:

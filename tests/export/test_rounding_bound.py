@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.export.fold import folded
+from lipdeploy.export.opset import IR_VERSION, OPSET
 from lipdeploy.export.trunk import trunk_model
 from lipdeploy.export.verifier.execution import with_logits
 from lipdeploy.export.verifier.graph import Graph, load_model
@@ -237,3 +238,41 @@ def test_a_weight_below_the_normal_numbers_is_refused() -> None:
     kernel = np.full((2, 2, 1, 1), 1e-40)
     with pytest.raises(VerificationError, match="holds values beyond"):
         Rounding(graph_of([node], {"kernel": kernel}, [1, 2, 4, 4], [1, 2, 4, 4]))
+
+
+def test_a_constant_between_convolution_and_residual_hides_no_terms() -> None:
+    """An engine folds the constant into the bias, then the residual into the loop of the sum."""
+    channels, kept, side = 1024, 16, 4
+    kernel = np.ones((kept, channels, 1, 1), np.float32)
+    kernel[:, :kept] = 0
+    constants = {
+        "kernel": kernel,
+        "constant": np.full((1, kept, 1, 1), 2.0**-20, np.float32),
+        "start": np.array([0]),
+        "end": np.array([kept]),
+        "axis": np.array([1]),
+    }
+    x = np.full((1, channels, side, side), 0.9 * 2.0**-24, np.float32)
+    x[:, :kept] = 1.0
+    bounds = []
+    for between in (False, True):
+        nodes = [helper.make_node("Conv", ["x", "kernel"], ["sum"])]
+        if between:
+            nodes.append(helper.make_node("Add", ["sum", "constant"], ["moved"]))
+        nodes += [
+            helper.make_node("Slice", ["x", "start", "end", "axis"], ["residual"]),
+            helper.make_node("Add", ["moved" if between else "sum", "residual"], ["logits"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "chain",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, kept, side, side])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        )
+        rounding = Rounding(Graph(model), image="x", logits="logits")
+        bounds.append(rounding._bound(x.astype(np.float64), np.zeros((side, side))).logits.max())
+    assert bounds[1] >= bounds[0]

@@ -143,10 +143,15 @@ def _sum(tails: Tails, node: onnx.NodeProto, arithmetic: Arithmetic) -> Loss:
     return Loss(_broadcast(tails, node, 1.0), a, c, 16 * arithmetic.tiny, absolute)
 
 
+# With a constant, an engine may fold them into the convolution before: what follows then has its
+# terms. The constant itself is among the spare additions of `sum_factors`.
+_FOLDED = ("Mul", "Div", "Identity", "Add", "Sub", "Sum")
+
+
 def _terms_behind(tails: Tails, name: str) -> int:
     node = tails.graph.producer.get(name)
-    while node is not None and node.op_type in ("Mul", "Div", "Identity"):
-        name = (tails.file.moving(node) or [""])[0]
+    while node is not None and node.op_type in _FOLDED and len(tails.file.moving(node)) == 1:
+        (name,) = tails.file.moving(node)
         node = tails.graph.producer.get(name)
     if node is None or node.op_type not in _LINEAR or tails.file.is_constant(node):
         return 1
