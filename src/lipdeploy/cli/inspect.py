@@ -54,6 +54,8 @@ def _fields(file: ModelFile) -> dict[str, Any]:
 
 def _text(file: ModelFile) -> str:
     manifest, numerics, record = file.manifest, file.manifest.numerics, file.standing.record
+    evidence = dict(numerics.evidence)
+    engines = evidence.pop("engines", {})
     rows = {
         "file": f"{file.name}, {len(file.data) / 1e6:.2f} MB, content sha256 {file.content.sha256}",
         "classes": f"{len(manifest.class_names)}: {', '.join(manifest.class_names)}",
@@ -63,7 +65,8 @@ def _text(file: ModelFile) -> str:
         "bound": f"L <= {at_most(manifest.lipschitz, 8)}, {len(manifest.layers)} linear layers",
         "level": f"{numerics.level}: {LEVEL_MEANING[numerics.level]}",
         "precision": _precision(file),
-        "slack": f"D = {numerics.slack:.3g} at {numerics.precision}; {_pairs(numerics.evidence)}",
+        "slack": f"D = {numerics.slack:.3g} at {numerics.precision}; {_pairs(evidence)}",
+        **_measured(engines),
         "training": _pairs(manifest.training),
         "metrics": _pairs(manifest.metrics),
         "record": f"NOT VALID: the file {file.standing.doubt}; run `lipdeploy verify {file.name}`",
@@ -98,5 +101,20 @@ def _signer(file: ModelFile) -> str | None:
         return None
 
 
+def _measured(engines: object) -> dict[str, str]:
+    """A row for each engine of the evidence, in whatever form it is."""
+    if not isinstance(engines, Mapping):
+        return {"engines": str(engines)}
+    return {
+        f"engine {k}": f"{name}: {_pairs(figures) if isinstance(figures, Mapping) else figures}"
+        for k, (name, figures) in enumerate(engines.items(), 1)
+    }
+
+
 def _pairs(found: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in found.items()) or "-"
+    return ", ".join(f"{key} {_figure(value)}" for key, value in found.items()) or "-"
+
+
+def _figure(value: object) -> object:
+    """As people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else value
