@@ -21,6 +21,7 @@ from lipdeploy.core.manifest import manifest_from_metadata
 from lipdeploy.core.record import Record
 from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
+from lipdeploy.runtime.measured_engines import processor_check
 from lipdeploy.runtime.onnxruntime_session import ENGINE
 from tests.export.tiny_file import SIDE, tiny_file
 from tests.export.toy_quantized import EVIDENCE, file_of, honest_numerics, toy_trunk
@@ -49,8 +50,9 @@ def saved(folder: Path, change: Any = honest, precision: str = "") -> Path:
     numerics = manifest_from_metadata(content.metadata).numerics
     lipschitz = manifest_from_metadata(content.metadata).lipschitz
     time = "2026-01-01T00:00:00+00:00"
+    checks, by = ("bound", processor_check()), (ENGINE,)
     record = Record(
-        content.sha256, lipschitz, numerics.level, numerics.slack, ("bound",), 1, ("e",), "0", time
+        content.sha256, lipschitz, numerics.level, numerics.slack, checks, 1, by, "0", time
     )
     path = folder / "m.onnx"
     path.write_bytes(with_entries(data, {RECORD_KEY: record.to_text()}))

@@ -36,7 +36,11 @@ EVIDENCE = {"frames": 1000, "engine": "onnxruntime 1 CPU"}
 
 
 def tiny_manifest(
-    height: int = 48, width: int = 64, level: Level = "statistical", budgets: int = 1
+    height: int = 48,
+    width: int = 64,
+    level: Level = "statistical",
+    budgets: int = 1,
+    slack: float = 0.0,
 ) -> Manifest:
     return Manifest(
         class_names=CLASSES,
@@ -47,7 +51,7 @@ def tiny_manifest(
         lipschitz=1.0,
         layers=(),
         preprocessing_lipschitz=1.0,
-        numerics=Numerics("float32", 0.0, level, dict(EVIDENCE)),
+        numerics=Numerics("float32", slack, level, dict(EVIDENCE)),
         weights_sha256="0" * 64,
     )
 

@@ -176,7 +176,7 @@ def test_a_shard_that_is_there_twice(folder: Path, capsys: pytest.CaptureFixture
 
 
 def other_model(folder: Path) -> None:
-    write_model(folder, level="bounded")
+    write_model(folder, slack=1e-9)
 
 
 def other_names(folder: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_worker_hands_on_what_went_wrong(folder: Path) -> None:
         dataset = load_dataset(folder / "data.yaml")
         job = make_job(session, dataset, "val", Questions(CLASSES, (0.1,)))
     (folder / "images/val/3.png").write_bytes(b"no image")
-    worker = ray_job.Certifier(folder / "tiny.onnx", TERMS, job, [None], 1)
+    worker = ray_job.Certifier(folder / "tiny.onnx", TERMS, job, [None], (1, None))
     files = [str(task.pair.image) for task in job.tasks]
     masks = [str(task.pair.mask) for task in job.tasks]
     batch = {"index": range(5), "name": files, "image": files, "mask": masks, "labels": [0] * 5}
@@ -49,7 +49,7 @@ def test_a_worker_hands_on_what_went_wrong(folder: Path) -> None:
     assert [row["kind"] for row in rows] == [[""], [""], [""], ["InputError"], [""]]
     assert "3.png cannot be decoded" in rows[3]["message"][0]
     other = ray_job.Certifier(
-        write_model(folder, "other.onnx", level="bounded"), TERMS, job, [None], 1
+        write_model(folder, "other.onnx", slack=1e-9), TERMS, job, [None], (1, None)
     )
     row = next(other({key: values[:1] for key, values in batch.items()}))
     assert "is another file on a worker" in row["message"][0]
