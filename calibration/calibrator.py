@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from lipdeploy.calibration.attack import L2Attack
 from lipdeploy.calibration.dear_engines import dear_engines
@@ -20,7 +17,7 @@ from lipdeploy.calibration.transformation import Plan, Transformed, transformed
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.export.artefact import assembled
-from lipdeploy.export.engine_parity import EngineMeter, measure_engines
+from lipdeploy.export.engine_parity import EngineMeter, Progress, logits_of, measure_engines
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
 from lipdeploy.export.slack import measured_figures, measured_numerics
 from lipdeploy.export.verifier.graph import Graph
@@ -30,14 +27,12 @@ from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.rounding.bound import Rounding, RoundingBound
 from lipdeploy.export.verifier.rounding.level import bounded_engine, bounded_numerics, check_useful
 from lipdeploy.export.verifier.verification import Verification
-from lipdeploy.runtime.session import Run, available_engines, engine_module
+from lipdeploy.runtime.session import available_engines, engine_module
 
 ATTACK_EVERY = 8
 JUDGED_EXAMPLES = 32  # whose margins level `bounded` must leave something of
 ROUNDING_STEPS = 64  # neighbours of the worst frame, tried against the rounding of each engine
 CPU_ENGINES = ("onnxruntime", "openvino")  # measured unless others are named
-
-Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,11 @@ class Calibrator:
         draft = assembled(made.trunk, manifest, source.description, with_logits=True)
         engines, skipped = self._opened(bytes(draft.SerializeToString()))
         clean = measurement_frames(self.examples, self.measurement.frames)
-        frames = _counted(interleaved(clean, self._attack, ATTACK_EVERY), progress)
+        frames = interleaved(clean, self._attack, ATTACK_EVERY)
         names = {self._engines[name].ENGINE: name for name in engines}
         runs = {engine: engines[name] for engine, name in names.items()}
-        meters = measure_engines(runs, Replay(Graph(made.trunk)), frames, ROUNDING_STEPS)
+        replay = Replay(Graph(made.trunk))
+        meters = measure_engines(runs, replay, frames, ROUNDING_STEPS, progress)
         left_out = {} if self.measurement.engines or bound else _taken(meters, dear_engines(meters))
         numerics = measured_numerics(plan.precision, meters)
         if bound is not None:
@@ -169,7 +165,7 @@ class Calibrator:
             run = self._engines[name].open_graph(data, 0)
         except Exception as error:  # engines raise what they like
             return " ".join(str(error).split())[:200]
-        return _logits(run, self.source.manifest.budgets)
+        return logits_of(run, self.source.manifest.budgets)
 
 
 def _taken(meters: dict[str, EngineMeter], names: Iterable[str]) -> dict[str, EngineMeter]:
@@ -189,21 +185,3 @@ class _Remembered:
         if key not in self.found:
             self.found[key] = self.attack(frame)
         return self.found[key]
-
-
-def _logits(run: Run, budgets: int) -> Logits:
-    eps = np.zeros(budgets, np.float32)
-
-    def engine(frame: Frame) -> npt.NDArray[np.float32]:
-        (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
-        return np.asarray(logits[0], np.float32)
-
-    return engine
-
-
-def _counted(
-    frames: Iterator[tuple[Frame, bool]], progress: Progress
-) -> Iterator[tuple[Frame, bool]]:
-    for item in frames:
-        yield item
-        progress(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from lipdeploy.export.verifier.parity import Frame, Logits, Parity
 from lipdeploy.export.verifier.rounding_attack import ErrorMap, climb
+from lipdeploy.runtime.session import Run
 
 SEED = 11
+
+Progress = Callable[[int], object]
 
 
 class EngineMeter:
@@ -78,6 +81,7 @@ def measure_engines(
     reference: Logits,
     frames: Iterable[tuple[Frame, bool]],
     rounding_steps: int,
+    progress: Progress = lambda _: None,
 ) -> dict[str, EngineMeter]:
     """Compare every engine with float64 on the same (frame, attacked) pairs, then attack each.
 
@@ -86,12 +90,30 @@ def measure_engines(
         reference: the float64 replay; called once a frame, whatever the number of engines.
         frames: shape (H, W, 3), and whether an attack made it.
         rounding_steps: neighbours that the attack on the rounding of each engine tries.
+        progress: called with 1 after each frame.
     """
     meters = {name: EngineMeter(engine) for name, engine in engines.items()}
     for frame, attacked in frames:
         exact = reference(frame)
         for meter in meters.values():
             meter.add(frame, exact, attacked)
+        progress(1)
     for meter in meters.values():
         meter.attack(reference, rounding_steps)
     return meters
+
+
+def logits_of(run: Run, budgets: int) -> Logits:
+    """What an engine says of one frame, of a graph with the output `logits`.
+
+    Args:
+        run: the graph, loaded by the engine.
+        budgets: length of its input `eps`.
+    """
+    eps = np.zeros(budgets, np.float32)
+
+    def logits(frame: Frame) -> npt.NDArray[np.float32]:
+        (found,) = run(["logits"], {"image": frame[None], "eps": eps})
+        return np.asarray(found[0], np.float32)
+
+    return logits

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 
@@ -18,7 +17,7 @@ from lipdeploy.core.errors import InputError, VerificationError
 from lipdeploy.core.manifest import Level, Manifest, Numerics
 from lipdeploy.core.resize import resized
 from lipdeploy.export.artefact import Description, assembled
-from lipdeploy.export.engine_parity import EngineMeter, measure_engines
+from lipdeploy.export.engine_parity import EngineMeter, Progress, logits_of, measure_engines
 from lipdeploy.export.fold import FoldedNetwork, folded
 from lipdeploy.export.sealing import MARGIN_OVER_COMPUTED, sealed, write_verified
 from lipdeploy.export.slack import measured_figures, measured_numerics
@@ -28,7 +27,6 @@ from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.parity import (
     STATISTICAL_FRAMES,
     Frame,
-    Logits,
     Parity,
     interleaved,
     synthetic_frames,
@@ -37,7 +35,7 @@ from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.rounding.bound import Rounding, RoundingBound
 from lipdeploy.export.verifier.rounding.level import bounded_engine, bounded_numerics, check_useful
 from lipdeploy.export.verifier.verification import Verification
-from lipdeploy.runtime.session import Run, available_engines, engine_module
+from lipdeploy.runtime.session import available_engines, engine_module
 from lipdeploy.samples.scene import SMALLEST
 from lipdeploy.training.attack import cross_entropy_objective, l2_attack
 from lipdeploy.training.checkpoint import Checkpoint
@@ -86,7 +84,7 @@ class ExportReport:
 
 
 def export(
-    checkpoint: Checkpoint, target: Path, request: Request, progress: Callable[[int], object]
+    checkpoint: Checkpoint, target: Path, request: Request, progress: Progress
 ) -> ExportReport:
     """Write `target`; nothing is left there when a check fails.
 
@@ -183,25 +181,15 @@ def _measure(
     replay: Replay,
     network: FoldedNetwork,
     request: Request,
-    progress: Callable[[int], object],
+    progress: Progress,
 ) -> dict[str, EngineMeter]:
     """Errors of every engine that works here, on the same frames."""
     data = bytes(draft.SerializeToString())
     modules = [engine_module(name) for name in available_engines()]
-    engines = {m.ENGINE: _logits(m.open_graph(data, 0), request.budgets) for m in modules}
+    engines = {m.ENGINE: logits_of(m.open_graph(data, 0), request.budgets) for m in modules}
     frames = interleaved(_frames(request), _attacker(network), ATTACK_EVERY)
     steps = -(-request.frames // ROUNDING_EVERY)
-    return measure_engines(engines, replay, _counted(frames, progress), steps)
-
-
-def _logits(run: Run, budgets: int) -> Logits:
-    eps = np.zeros(budgets, np.float32)
-
-    def engine(frame: Frame) -> npt.NDArray[np.float32]:
-        (logits,) = run(["logits"], {"image": frame[None], "eps": eps})
-        return np.asarray(logits[0], np.float32)
-
-    return engine
+    return measure_engines(engines, replay, frames, steps, progress)
 
 
 def _frames(request: Request) -> Iterator[Frame]:
@@ -210,14 +198,6 @@ def _frames(request: Request) -> Iterator[Frame]:
     for path in images:
         yield resized(read_image(path), request.height, request.width)
     yield from synthetic_frames(request.frames - len(images), request.height, request.width)
-
-
-def _counted(
-    frames: Iterator[tuple[Frame, bool]], progress: Callable[[int], object]
-) -> Iterator[tuple[Frame, bool]]:
-    for item in frames:
-        yield item
-        progress(1)
 
 
 def _attacker(network: FoldedNetwork) -> Callable[[Frame], Frame]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lipdeploy.core.closing import Closing
 from lipdeploy.runtime.bench_timing import Times, in_turns, machine
 from lipdeploy.runtime.controls import Controls
 from lipdeploy.runtime.freshness import Freshness
@@ -155,7 +156,7 @@ def bench(
     return BenchReport(str(path), shape, options, where, figures)
 
 
-class _Contestant:
+class _Contestant(Closing):
     """One engine with the model loaded."""
 
     def __init__(self, path: Path, name: str, options: BenchOptions, bare: bytes | None) -> None:
@@ -168,10 +169,8 @@ class _Contestant:
         self._stream = _Stream(self.session, options.eps)
         self._image = _scene(0, manifest.height, manifest.width)
 
-    def __enter__(self) -> _Contestant:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Release the engine."""
         self.session.close()
 
     def calls(self) -> dict[str, Callable[[], object]]:

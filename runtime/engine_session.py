@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lipdeploy.core.closing import Closing
 from lipdeploy.core.errors import InputError, LipdeployError, VerificationError
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.runtime.model_file import ModelFile, disclaimed
@@ -26,7 +26,7 @@ Interface = Mapping[str, tuple[str, list[int]]]
 """Type and shape by name, for example `{"eps": ("float32", [1])}`."""
 
 
-class EngineSession:
+class EngineSession(Closing):
     """What every engine's session does alike; implements `Session`."""
 
     def __init__(self, file: ModelFile, engine: str, run: Run) -> None:
@@ -77,17 +77,6 @@ class EngineSession:
     def close(self) -> None:
         """Release the engine."""
         self._run = None
-
-    def __enter__(self) -> EngineSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def check_class_ids(mask: npt.NDArray[np.uint8], manifest: Manifest) -> None:

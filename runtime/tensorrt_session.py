@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lipdeploy.core.closing import Closing
 from lipdeploy.core.errors import (
     ArtefactError,
     InputError,
@@ -60,7 +60,7 @@ class DevicePrediction:
     flips: DeviceArray
 
 
-class TensorRtSession:
+class TensorRtSession(Closing):
     """A plan on a GPU; implements `Session`. Not for two threads at a time."""
 
     def __init__(
@@ -125,17 +125,6 @@ class TensorRtSession:
         if self._execution is not None:
             self._execution.close()
         self._execution = None
-
-    def __enter__(self) -> TensorRtSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def problem() -> str:

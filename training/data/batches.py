@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
-from types import TracebackType
 from typing import cast
 
 import cv2
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from lipdeploy.core.closing import Closing
 from lipdeploy.core.errors import LipdeployError
 from lipdeploy.training.data.augmentation import Augmentation
 from lipdeploy.training.data.examples import Examples
@@ -62,7 +62,7 @@ class _Keys:
         return ((epoch, chosen) for chosen in self._order.epoch(epoch, self.start))
 
 
-class BatchStream:
+class BatchStream(Closing):
     """Batches epoch after epoch; worker processes live as long as the stream.
 
     Order and augmentation depend on (seed, epoch, example) alone, so a resumed run, and a run with
@@ -145,17 +145,6 @@ class BatchStream:
         if isinstance(iterator, _MultiProcessingDataLoaderIter):
             iterator._shutdown_workers()
         self._loader = None
-
-    def __enter__(self) -> BatchStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def batches(

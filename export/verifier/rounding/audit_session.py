@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
 from lipdeploy.core.certificate import count_flips
+from lipdeploy.core.closing import Closing
 from lipdeploy.core.errors import VerificationError
 from lipdeploy.core.manifest import Manifest, Numerics
 from lipdeploy.core.single_precision import float32_down
@@ -21,7 +21,7 @@ from lipdeploy.runtime.session import Prediction, checked_budgets, checked_image
 ENGINE = "float64 replay CPU"
 
 
-class AuditSession:
+class AuditSession(Closing):
     """A model file at level `proved`; implements `Session`.
 
     Nothing of the metadata is believed but class names and size: L and margins come from the
@@ -57,17 +57,6 @@ class AuditSession:
     def close(self) -> None:
         """See `Session.close`."""
         self._open = False
-
-    def __enter__(self) -> AuditSession:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _proved(manifest: Manifest, reference: Reference) -> Manifest:
