@@ -7,6 +7,7 @@ must not run in less.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def open_model(file: ModelFile, threads: int) -> EngineSession:
         VerificationError: OpenVINO cannot load the file, or reads it otherwise than it is.
     """
     try:
-        model = openvino.Core().read_model(file.data)
+        model = _core().read_model(file.data)
         compiled = compiled_model(model, threads)
     except (ArtefactError, VerificationError):
         raise
@@ -54,7 +55,19 @@ def open_model(file: ModelFile, threads: int) -> EngineSession:
 
 def open_graph(data: bytes, threads: int) -> Run:
     """See `lipdeploy.runtime.session.Engine.open_graph`."""
-    return _runner(compiled_model(openvino.Core().read_model(data), threads))
+    return _runner(compiled_model(_core().read_model(data), threads))
+
+
+@functools.cache
+def _core() -> Any:
+    """The one Core of the process, kept to its end.
+
+    Every Core hands the thread that first compiles with it a stack for signal handlers, and unmaps
+    that stack when it goes, also where a later Core has remembered it as the one to put back. Of
+    two Cores the older may so leave the thread without one: the next signal that Python handles,
+    Ctrl-C or the end of a child process, kills the process (OpenVINO 2026).
+    """
+    return openvino.Core()
 
 
 def compiled_model(model: Any, threads: int) -> Any:
@@ -72,7 +85,7 @@ def compiled_model(model: Any, threads: int) -> Any:
     }
     if threads:
         options["INFERENCE_NUM_THREADS"] = str(threads)
-    compiled = openvino.Core().compile_model(model, "CPU", options)
+    compiled = _core().compile_model(model, "CPU", options)
     check_float32(
         compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
         precisions(compiled.get_runtime_model()),

@@ -82,6 +82,26 @@ def test_a_model_compiled_otherwise_is_refused(
     assert err.count("\n") == 1
 
 
+def test_signals_are_handled_after_sessions_were_closed_in_the_order_of_opening(
+    model_path: Path,
+) -> None:
+    """With a Core for each session the kernel finds no stack for the handler and kills."""
+    code = f"""
+import signal
+from lipdeploy.runtime.session import open_session
+handled = []
+signal.signal(signal.SIGINT, lambda number, frame: handled.append(number))
+first, second = (open_session({str(model_path)!r}, "openvino") for _ in range(2))
+first.close()
+del first
+second.close()
+del second
+signal.raise_signal(signal.SIGINT)
+assert handled == [signal.SIGINT]
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_openvino_reports_to_nobody() -> None:
     """`import openvino` alone sends an event and keeps an identifier in the home folder."""
     code = """
