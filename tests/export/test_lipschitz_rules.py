@@ -24,22 +24,20 @@ FLOAT32 = 3e-6  # relative error of singular values of a matrix from float32 pro
 EXACT = 1.0 + 1e-5
 SEEDS = st.integers(0, 2**31)
 
-# How far a bound may be above the largest singular value found. The equalities are exact; a frame
-# of a few pixels falls short of the infinite lattice that convolutions are bounded on, and a
-# Jacobian at a few points falls short of the constant.
-WORST_RATIO = {
-    "average_pool": 4.0,  # ceil_mode, where the divisor that engines agree on is taken
-    "batch_normalization": EXACT,
-    "circular_conv": 4.0,
-    "concat": EXACT,
-    "conv": 4.0,
-    "conv_transpose": 3.0,
-    "depth_to_space": 4.0,
-    "fake_quantized": 2.0,
-    "quantized": 2.0,
-    "residual": 6.0,
-    "resize": 2.0,  # nearest, where float32 may choose another neighbour: both are counted
-    "strided_residual": 2.0,
+# How far the bound is above the largest singular value in the median of fixed graphs. Elsewhere it
+# equals it. A frame of a few pixels falls short of the infinite lattice that convolutions are
+# bounded on, and by a factor of 20 where most of the operator cancels on it.
+TYPICAL_RATIO = {
+    "average_pool": EXACT,  # ceil_mode, where the divisor that engines agree on is taken, is above
+    "circular_conv": 1.8,
+    "conv": 1.2,
+    "conv_transpose": 1.2,
+    "depth_to_space": 1.1,
+    "fake_quantized": 1.2,
+    "quantized": 1.2,
+    "residual": 1.3,
+    "resize": EXACT,  # nearest, where float32 may choose another neighbour: both are counted
+    "strided_residual": 1.2,
 }
 
 
@@ -86,9 +84,23 @@ def test_a_linear_operator_is_bounded_by_its_norm(step: Step, seed: int) -> None
         return
     true, bound = exact_norm(toy.model(output), toy.shape), bound_of(toy.model(output), output)
     assert true <= bound * (1 + FLOAT32) + 1e-6
-    if true > 1e-2:
-        assert bound <= true * WORST_RATIO.get(step.__name__, EXACT) * (1 + FLOAT32)
+    if true > 1e-2 and step.__name__ not in TYPICAL_RATIO:
+        assert bound <= true * EXACT * (1 + FLOAT32)
     replays_like_onnxruntime(toy, output, rng)
+
+
+@pytest.mark.parametrize("name", TYPICAL_RATIO)
+def test_a_bound_is_seldom_far_above_the_norm(name: str) -> None:
+    (step,) = (step for step in LINEAR if step.__name__ == name)
+    ratios = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        toy = start(rng)
+        output = step(rng, toy, "image")
+        if not engines_differ(toy, output):
+            true = exact_norm(toy.model(output), toy.shape)
+            ratios.append(bound_of(toy.model(output), output) / true)
+    assert np.median(ratios) <= TYPICAL_RATIO[name]
 
 
 @pytest.mark.parametrize("step", NONLINEAR, ids=lambda step: step.__name__)
