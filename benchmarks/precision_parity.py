@@ -37,12 +37,13 @@ from lipdeploy.calibration.source import read_source
 from lipdeploy.core.dataset import load_dataset
 from lipdeploy.core.manifest import Manifest
 from lipdeploy.core.radius import margin_from_logits, radius_from_margin
+from lipdeploy.export.engine_parity import logits_of
 from lipdeploy.export.verifier.execution import with_logits
 from lipdeploy.export.verifier.graph import Graph, model_from_bytes
-from lipdeploy.export.verifier.parity import Frame, Logits, interleaved
+from lipdeploy.export.verifier.parity import Frame, interleaved
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.runtime.model_file import read_model
-from lipdeploy.runtime.session import Prediction, Run, Session, engine_module, open_session
+from lipdeploy.runtime.session import Prediction, Session, engine_module, open_session
 
 Array = npt.NDArray[np.float64]
 Attack = Callable[[Frame], Frame]
@@ -113,7 +114,8 @@ class Contestant:
         graph = Graph(model_from_bytes(file.data, str(path)))
         self.manifest, self.replay = file.manifest, Replay(graph)
         self.sessions = [open_session(path, name, 1) for name in engines]
-        self.logits = [_logits(name, with_logits(graph), self.manifest) for name in engines]
+        runs = [engine_module(name).open_graph(with_logits(graph), 1) for name in engines]
+        self.logits = [logits_of(run, self.manifest.budgets) for run in runs]
         self.rows = [_row(session, self.manifest) for session in self.sessions]
 
     def add(self, frame: Frame, attacked: bool) -> None:
@@ -127,16 +129,6 @@ class Contestant:
 def _row(session: Session, manifest: Manifest) -> Row:
     numerics = manifest.numerics
     return Row(numerics.precision, session.manifest.numerics.level, session.engine, numerics.slack)
-
-
-def _logits(engine: str, data: bytes, manifest: Manifest) -> Logits:
-    run: Run = engine_module(engine).open_graph(data, 1)
-    eps = np.zeros(manifest.budgets, np.float32)
-
-    def logits(frame: Frame) -> npt.NDArray[np.float32]:
-        return np.asarray(run(["logits"], {"image": frame[None], "eps": eps})[0][0])
-
-    return logits
 
 
 def compared(

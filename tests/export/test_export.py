@@ -1,6 +1,5 @@
 """The exported file: plain, verified, and never optimistic."""
 
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +144,7 @@ def test_command_fails_with_three_when_parity_fails(
     message: str,
 ) -> None:
     save_checkpoint(checkpoint(3), tmp_path / "c.pt")
-    monkeypatch.setattr(import_module(f"lipdeploy.export.{module}"), "Replay", Skewed)
+    monkeypatch.setattr(f"lipdeploy.export.{module}.Replay", Skewed)
     args = ["export", str(tmp_path / "c.pt"), str(tmp_path / "m.onnx"), "--frames", "4"]
     assert main(args) == 3
     assert message in capsys.readouterr().err
@@ -155,8 +154,8 @@ def test_command_fails_with_three_when_parity_fails(
 def test_an_engine_that_is_off_by_more_than_rounding_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("lipdeploy.export.exporter"), "_fold_error", lambda *_: 0.0)
-    monkeypatch.setattr(import_module("lipdeploy.export.exporter"), "Replay", Skewed)
+    monkeypatch.setattr("lipdeploy.export.exporter._fold_error", lambda *_: 0.0)
+    monkeypatch.setattr("lipdeploy.export.exporter.Replay", Skewed)
     with pytest.raises(VerificationError, match="more than float32 explains"):
         export(checkpoint(3), tmp_path / "m.onnx", Request(64, 64, frames=4), lambda _: None)
 
