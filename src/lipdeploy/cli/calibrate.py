@@ -150,7 +150,9 @@ def _method(precision: str, options: dict[str, Any]) -> str:
 
 def _calibrated(calibrator: Calibrator, plan: Plan, file: Path) -> Report:
     total = calibrator.measurement.frames
-    with tqdm(total=total, unit="frame", desc=plan.precision, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=total, unit="frame", desc=plan.precision, dynamic_ncols=True, disable=None
+    ) as bar:
         return calibrator.calibrate(plan, file, lambda count: bool(bar.update(count)))
 
 
