@@ -128,6 +128,16 @@ def test_frames_without_labels(here: Path, capsys: pytest.CaptureFixture[str]) -
         assert [row["name"] for row in csv.DictReader(file)] == ["0.png", "1.png", "2.png"]
 
 
+def test_frames_of_another_size_are_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(saved(here))
+    image = np.zeros((SIDE + 4, SIDE, 3), np.uint8)
+    cv2.imwrite(str(here / "images/val/1.png"), image)
+    assert main(["certify", model, "--audit", "--frames", "images/val", *EPS]) == 0
+    told = f"1 frames were resized to {SIDE}x{SIDE}: eps is of the resized frame"
+    assert told in capsys.readouterr().out
+    assert metrics()["resized"] == 1
+
+
 def test_a_file_that_claims_too_much_ends_with_exit_code_3(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

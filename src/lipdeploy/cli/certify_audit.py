@@ -59,6 +59,7 @@ class _Sums:
 
     eps: tuple[float, ...]
     frames: int = 0
+    resized: int = 0
     pixels: int = 0
     over_claims: int = 0
     other_class: int = 0
@@ -126,6 +127,7 @@ def _write_rows(
     with click.progressbar(frames, label="auditing", file=sys.stderr) as bar:
         for frame in bar:
             image = resized(frame.image, manifest.height, manifest.width)
+            sums.resized += image.shape != frame.image.shape
             wrong = compared(audit.reference, image, session.infer(image, [0.0] * manifest.budgets))
             row = _row(audit.reference.judge(image).radius, sums.eps)
             sums.add(row, wrong, image.shape[0] * image.shape[1])
@@ -148,6 +150,7 @@ def _metrics(audit: AuditSession, source: str, sums: _Sums) -> dict[str, Any]:
     }
     return {
         "images": sums.frames,
+        "resized": sums.resized,
         "pixels": sums.pixels,
         "lipschitz": audit.manifest.lipschitz,
         "level": audit.manifest.numerics.level,
@@ -172,6 +175,9 @@ def _table(found: dict[str, Any], audit: AuditSession) -> str:
         f"{_share(row['pixelwise_crs'])} one by one"
         for eps, row in found["eps"].items()
     ]
+    if found["resized"]:
+        size = f"{audit.manifest.height}x{audit.manifest.width}"
+        rows.append(f"{found['resized']} frames were resized to {size}: eps is of the resized frame")
     file = found["file"]
     verdict = (
         "the file claims no more than that"
