@@ -133,7 +133,7 @@ def test_frames_of_another_size_are_told(here: Path, capsys: pytest.CaptureFixtu
     image = np.zeros((SIDE + 4, SIDE, 3), np.uint8)
     cv2.imwrite(str(here / "images/val/1.png"), image)
     assert main(["certify", model, "--audit", "--frames", "images/val", *EPS]) == 0
-    told = f"1 frames were resized to {SIDE}x{SIDE}: eps is of the resized frame"
+    told = f"1 frames were resized to {SIDE}x{SIDE}: eps is of that size"
     assert told in capsys.readouterr().out
     assert metrics()["resized"] == 1
 

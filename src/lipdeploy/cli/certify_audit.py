@@ -177,7 +177,7 @@ def _table(found: dict[str, Any], audit: AuditSession) -> str:
     ]
     if found["resized"]:
         size = f"{audit.manifest.height}x{audit.manifest.width}"
-        rows.append(f"{found['resized']} frames were resized to {size}: eps is of the resized frame")
+        rows.append(f"{found['resized']} frames were resized to {size}: eps is of that size")
     file = found["file"]
     verdict = (
         "the file claims no more than that"
