@@ -194,7 +194,7 @@ def engine_for(path: Path, engine: str | None = None) -> str:
     if _known(name).plans and not plan:
         raise ArtefactError(
             f"engine {name!r} runs plans, and {path} is none; "
-            f"run `lipdeploy build {path} {path.with_suffix(PLAN_SUFFIXES[0])}` and name that file"
+            f"run `lipdeploy build {path} {path.stem}{PLAN_SUFFIXES[0]}` and name that file"
         )
     if plan and not _known(name).plans:
         raise ArtefactError(
