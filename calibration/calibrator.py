@@ -122,7 +122,7 @@ class Calibrator:
         return bound
 
     def _draft(self, made: Transformed, plan: Plan) -> Manifest:
-        """The source's manifest with the new bound; its metrics were those of another file."""
+        """The source's manifest with the new bound; its metrics stay true of its weights only."""
         bound = graph_bound(Graph(made.trunk))
         calibration = {
             "source_sha256": self.source.file.content.sha256,
@@ -136,7 +136,7 @@ class Calibrator:
             lipschitz=bound.lipschitz * (1 + MARGIN_OVER_COMPUTED),
             layers=bound.layers,
             numerics=Numerics(plan.precision, 0.0, "none"),
-            metrics={},
+            metrics=self.source.manifest.metrics if plan.precision == "float32" else {},
             training={**self.source.manifest.training, "calibration": calibration},
         )
 

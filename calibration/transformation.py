@@ -21,7 +21,8 @@ from lipdeploy.export.verifier.graph import Graph
 from lipdeploy.export.verifier.lipschitz import graph_bound
 from lipdeploy.export.verifier.rounding.level import PRECISIONS as BOUNDED_PRECISIONS
 
-PRECISIONS = ("fp16", "int8-weights", "int8", "int16")
+REDUCED = ("fp16", "int8-weights", "int8", "int16")
+PRECISIONS = ("float32", *REDUCED)  # float32: the same function, D measured anew
 METHODS = (*HISTOGRAM_METHODS, "certified")
 GRIDS = {"int8": INT8, "int16": INT16}
 # INT16 has steps to spare: what the range costs there is not worth a search.
@@ -85,6 +86,8 @@ def transformed(trunk: onnx.ModelProto, plan: Plan, examples: Examples) -> Trans
     Raises:
         InputError: a weight that does not fit, or an example that cannot be read.
     """
+    if plan.precision == "float32":
+        return Transformed(trunk)
     if plan.precision == "fp16":
         return Transformed(half_trunk(trunk))
     kernels = non_expansive(trunk, quantized_kernels(trunk))

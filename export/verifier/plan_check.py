@@ -38,7 +38,7 @@ SEED = 11
 
 MEASURE = (
     "measure D here: `lipdeploy calibrate FLOAT32.onnx NEW.onnx --engine tensorrt --data D.yaml "
-    "--precision fp16`, or another precision, and build NEW.onnx"
+    "--precision float32`, or another precision, and build NEW.onnx"
 )
 
 Logits = npt.NDArray[np.float64]

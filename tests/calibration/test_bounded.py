@@ -1,4 +1,4 @@
-"""`calibrate --level bounded`: INT16 whose rounding is bounded, and what is refused instead."""
+"""`calibrate --level bounded`: files whose rounding is bounded, and what is refused instead."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,9 @@ def calibrated(source: Path, data: Path, target: Path, *options: str) -> int:
     return main([*command, "--level", "bounded", *options])
 
 
-def test_an_int16_file_carries_the_level(
+@pytest.mark.parametrize("precision", ["float32", "int16"])
+def test_a_file_carries_the_level(
+    precision: str,
     source_path: Path,
     data_path: Path,
     tmp_path: Path,
@@ -33,11 +35,11 @@ def test_an_int16_file_carries_the_level(
     # the margins of an untrained network are small; how much must be left is another question
     monkeypatch.setattr(level, "LEAST_USABLE_SHARE", 0.0)
     path = tmp_path / "m.onnx"
-    assert calibrated(source_path, data_path, path, "--precision", "int16") == 0
-    assert "int16: bounded, holds for what executes" in capsys.readouterr().out
+    assert calibrated(source_path, data_path, path, "--precision", precision) == 0
+    assert f"{precision}: bounded, holds for what executes" in capsys.readouterr().out
     file, graph = read_model(path), Graph(load_model(path))
     numerics, replay = file.manifest.numerics, Replay(graph)
-    assert (numerics.precision, numerics.level) == ("int16", "bounded")
+    assert (numerics.precision, numerics.level) == (precision, "bounded")
     assert numerics.slack >= Rounding(graph).of_model().slack
     assert list(numerics.evidence["engines"]) == [ENGINE]
     assert numerics.evidence["largest_error"] < numerics.slack
@@ -77,7 +79,7 @@ def test_other_precisions_have_no_bound(
 ) -> None:
     path = tmp_path / "m"
     assert calibrated(source_path, data_path, path, "--precision", precision) == 2
-    assert "level 'bounded' is of --precision int16" in capsys.readouterr().err
+    assert "level 'bounded' is of --precision float32 or int16" in capsys.readouterr().err
     assert not path.exists()
 
 

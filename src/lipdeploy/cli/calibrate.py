@@ -15,7 +15,13 @@ from lipdeploy.calibration.dear_engines import DEAR
 from lipdeploy.calibration.examples import examples_of
 from lipdeploy.calibration.precision_table import Row, precision_table
 from lipdeploy.calibration.source import read_source
-from lipdeploy.calibration.transformation import DEFAULT_METHODS, METHODS, PRECISIONS, Plan
+from lipdeploy.calibration.transformation import (
+    DEFAULT_METHODS,
+    METHODS,
+    PRECISIONS,
+    REDUCED,
+    Plan,
+)
 from lipdeploy.cli.engine_option import NAMES
 from lipdeploy.cli.json_text import json_text
 from lipdeploy.cli.plain_text import printable
@@ -30,16 +36,19 @@ from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
 
 DEARER = 2.0  # times another engine's D: worth a line
 
-HELP = """Bring a verified file to fp16, INT8 or INT16, and prove and measure what that costs.
+HELP = """Bring a verified file to another precision or engine, and measure what that costs.
 
 The weights of the new file get their own Lipschitz bound. Its rounding is measured against float64
 on every engine named, on clean frames, on frames attacked in l2 and on frames optimised against the
 rounding, and subtracted in the graph. The file is verified before it is written (exit 3 otherwise).
-`--precision all` writes every precision into a folder and compares them.
+`--precision float32` leaves the network as it is and measures it on other engines. `all` writes
+the reduced precisions into a folder and compares them.
 
 \b
 Examples:
   lipdeploy calibrate polyps.onnx polyps-int8.onnx --precision int8 --data polyps.yaml
+  lipdeploy calibrate polyps.onnx polyps-gpu.onnx --precision float32 --engine tensorrt \\
+      --data polyps.yaml
   lipdeploy calibrate polyps.onnx runs/precisions --precision all --data polyps.yaml
 """
 
@@ -55,8 +64,8 @@ Examples:
     type=click.Choice(["statistical", "bounded"]),
     default="statistical",
     show_default=True,
-    help="Whether rounding is measured or bounded: int16 on ONNX Runtime's CPU only; refused where "
-    "the bound exceeds most margins.",
+    help="Whether rounding is measured or bounded: float32 and int16 on ONNX Runtime's CPU only; "
+    "refused where the bound exceeds most margins.",
 )
 @click.option(
     "--method",
@@ -134,7 +143,7 @@ def _targets(model: Path, target: Path, precision: str) -> dict[str, Path]:
     elif target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; --precision all writes into a folder")
     else:
-        files = {name: target / f"{model.stem}-{name}.onnx" for name in PRECISIONS}
+        files = {name: target / f"{model.stem}-{name}.onnx" for name in REDUCED}
     for file in files.values():
         if file.is_dir():
             raise InputError(f"{file} is a folder; name the file to write")
