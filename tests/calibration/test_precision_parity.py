@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,21 +13,13 @@ from lipdeploy.calibration.transformation import PRECISIONS
 from lipdeploy.cli import main
 from lipdeploy.runtime.session import Prediction, available_engines
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "precision_parity.py"
 ENGINES = [name for name in ("onnxruntime", "openvino") if name in available_engines()]
 FRAMES = 12
 
 
 @pytest.fixture(scope="module")
-def benchmark_module() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("precision_parity_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def benchmark_module(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("precision_parity")
 
 
 @pytest.fixture(scope="module")
