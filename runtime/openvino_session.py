@@ -58,9 +58,18 @@ def open_graph(data: bytes, threads: int) -> Run:
     return _runner(compiled_model(_core().read_model(data), threads))
 
 
-@functools.cache
+_once = threading.Lock()
+
+
 def _core() -> Any:
-    """The one Core of the process, kept to its end.
+    """The one Core of the process; threads that ask at once get the same."""
+    with _once:
+        return _made_core()
+
+
+@functools.cache
+def _made_core() -> Any:
+    """A Core that is kept to the end of the process.
 
     Every Core hands the thread that first compiles with it a stack for signal handlers, and unmaps
     that stack when it goes, also where a later Core has remembered it as the one to put back. Of

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from lipdeploy.core.certificate import count_flips
-from lipdeploy.core.errors import VerificationError
+from lipdeploy.core.errors import ArtefactError, VerificationError
 from lipdeploy.core.manifest import Level, Numerics
 from lipdeploy.core.radius import margin_from_logits, radius_from_margin
 from lipdeploy.export.verifier.graph import Graph
@@ -21,7 +21,7 @@ from lipdeploy.export.verifier.head_trial import check_head_run, head_model
 from lipdeploy.export.verifier.parity import Frame, statistical_slack, synthetic_frames
 from lipdeploy.export.verifier.replay import Replay
 from lipdeploy.export.verifier.rounding_attack import ErrorMap, climb
-from lipdeploy.runtime.measured_engines import measured_as
+from lipdeploy.runtime.measured_engines import measured_as, measured_engines
 from lipdeploy.runtime.model_file import ModelFile
 from lipdeploy.runtime.session import Run, Session, available_engines, engine_module
 
@@ -72,6 +72,7 @@ def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineEr
     asked for, what it gets wrong is told and fails nothing: nothing is claimed there.
 
     Raises:
+        ArtefactError: the file answers for no engine that works here, and none keeps to its slack.
         VerificationError: a radius above float64, a flip count below it, another mask where the
             margin is clear, or an error beyond the slack that the file's level rests on.
     """
@@ -92,7 +93,11 @@ def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineEr
             rows.append(EngineError(engine.ENGINE, NO_CLAIM, 0, math.nan, False))
         found += rows
     if not covered_engines(found, file.manifest.numerics.level):
-        raise VerificationError("no engine here keeps to the slack of the file; export it here")
+        named = ", ".join(measured_engines(file.manifest.numerics)) or "no engine"
+        raise ArtefactError(
+            f"the slack of the file was measured on {named}, and no engine here keeps to it; "
+            "verify it where that works, or export it here"
+        )
     return tuple(found)
 
 

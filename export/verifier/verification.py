@@ -106,7 +106,7 @@ def verify(
         engines: names of those to compare; none: all that work here.
 
     Raises:
-        ArtefactError: an engine that cannot be loaded.
+        ArtefactError: an engine that cannot be loaded, or a file for engines that are not here.
         InputError: there is no such file.
     """
     found = Verification(str(path))
@@ -114,7 +114,8 @@ def verify(
     try:
         if isolated:
             check_survives(data)
-        _verify(data, Plan(frames, images, tuple(engines)), tight, found)
+        once = tuple(dict.fromkeys(engines))  # a record counts frames: the same twice are not more
+        _verify(data, Plan(frames, images, once), tight, found)
         if rounding and found.passed:
             found.rounding = rounding_summary(Graph(model_from_bytes(data, found.model)))
     except ArtefactError:

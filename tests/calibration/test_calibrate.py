@@ -183,6 +183,37 @@ def test_bad_inputs_give_one_line(
     assert not Path(out).exists()
 
 
+BOUNDED = ("--precision", "int16", "--level", "bounded")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--precision", "int8", "--eps", "nan"], "eps is nan"),
+        (
+            ["--precision", "fp16", "--method", "minmax"],
+            "leave it out for fp16",
+        ),
+        (["--precision", "all", "--engine", "tensorrt"], "calibrate one --precision at a time"),
+        (["--precision", "int8", "--table", "--engine", "tensorrt"], "without --table"),
+        ([*BOUNDED, "--engine", "onnxruntime", "--engine", "openvino"], "is of one engine"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_the_measurement(
+    options: list[str],
+    message: str,
+    source_path: Path,
+    data_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert message in refused(
+        capsys, str(source_path), str(out), *options, "--data", str(data_path)
+    )
+    assert not out.exists()
+
+
 def test_too_few_frames_are_told(
     source_path: Path, data_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,23 @@ signal.raise_signal(signal.SIGINT)
 assert handled == [signal.SIGINT]
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_threads_that_ask_at_once_share_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def slow() -> object:
+        time.sleep(0.05)
+        made.append(object())
+        return made[-1]
+
+    openvino_session._made_core.cache_clear()
+    monkeypatch.setattr(openvino, "Core", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: openvino_session._core(), range(4)))
+    openvino_session._made_core.cache_clear()
+    assert len(made) == 1
+    assert found == made * 4
 
 
 def test_openvino_reports_to_nobody() -> None:

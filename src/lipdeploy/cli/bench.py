@@ -47,7 +47,7 @@ Examples:
 )
 @click.option(
     "--threads",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1024),
     default=0,
     show_default=True,
     help="Threads of one inference; 0 lets the engine choose.",

@@ -33,6 +33,7 @@ from lipdeploy.core.manifest import LEVEL_MEANING, Numerics
 from lipdeploy.export.engine_parity import EngineMeter
 from lipdeploy.export.slack import measured_figures, reserved_slack
 from lipdeploy.export.verifier.parity import STATISTICAL_FRAMES
+from lipdeploy.runtime.session import checked_eps
 
 DEARER = 2.0  # times another engine's D: worth a line
 
@@ -105,6 +106,7 @@ def command(model: Path, target: Path, precision: str, **options: Any) -> int:
     dataset = load_dataset(options["data"])
     examples = examples_of(dataset, options["split"], source.manifest)
     every = precision == "all"
+    _check_options(precision, options)
     with_table = every or options["table"]
     shown = (
         examples_of(dataset, options["table_split"], source.manifest).spread(
@@ -135,6 +137,26 @@ def command(model: Path, target: Path, precision: str, **options: Any) -> int:
         (target / "precision.json").write_text(found + "\n", encoding="utf-8")
     click.echo(found if options["as_json"] else _text(files, reports, rows))
     return 0
+
+
+def _check_options(precision: str, options: dict[str, Any]) -> None:
+    """Raise an `InputError` for what would be ignored, or fail after the measurement."""
+    for eps in options["eps"]:
+        checked_eps(eps)
+    engines = set(options["engines"])
+    if options["method"] and precision not in (*DEFAULT_METHODS, "all"):
+        known = " and ".join(DEFAULT_METHODS)
+        raise InputError(f"--method is of --precision {known}; leave it out for {precision}")
+    if options["level"] == "bounded" and len(engines) > 1:
+        raise InputError(
+            f"level 'bounded' is of one engine, got {', '.join(sorted(engines))}; "
+            "name --engine onnxruntime alone, or none"
+        )
+    if "tensorrt" in engines and (options["table"] or precision == "all"):
+        raise InputError(
+            "the table runs the files themselves, and engine 'tensorrt' runs plans of them; "
+            "calibrate one --precision at a time, without --table"
+        )
 
 
 def _targets(model: Path, target: Path, precision: str) -> dict[str, Path]:

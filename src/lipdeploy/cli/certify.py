@@ -135,7 +135,8 @@ def _audit_frames(frames: str, folder: Path, run: dict[str, Any]) -> int:
     needs_labels = ("data", "roi", "shard", "use_ray", "unverified")
     if not run["audit"] or run["model"] is None or any(run[key] for key in needs_labels):
         raise InputError("--frames takes a MODEL, --audit and --eps, and no labels or shards")
-    return audit_frames(run["model"], frames, run["eps"], folder, run["trust"])
+    asked = (run["model"], frames, run["eps"], folder, run["trust"])
+    return audit_frames(*asked, run["engine"], run["threads"] or 0)
 
 
 def _refuse_run_flags(ctx: click.Context) -> None:

@@ -20,7 +20,7 @@ from lipdeploy.core.objectives import kept_share, pixelwise_share, stability50
 from lipdeploy.core.resize import resized
 from lipdeploy.core.whole_file import whole_file
 from lipdeploy.runtime.model_file import ModelFile, read_model
-from lipdeploy.runtime.session import Session, check_trust, open_session
+from lipdeploy.runtime.session import Session, check_trust, checked_eps, open_session
 from lipdeploy.runtime.sources import Frame, open_source
 
 if TYPE_CHECKING:
@@ -78,26 +78,44 @@ class _Sums:
 
 
 def audit_frames(
-    model: Path, source: str, eps: Sequence[float], folder: Path, trust: Sequence[Path]
+    model: Path,
+    source: str,
+    eps: Sequence[float],
+    folder: Path,
+    trust: Sequence[Path] = (),
+    engine: str | None = None,
+    threads: int = 0,
 ) -> int:
     """Evaluate recorded frames in float64 and hold what the file claims of them against it.
 
     Writes metrics.json and per_image.csv to FOLDER. Returns the exit code: 3 where the file claims
     more than float64, or another class where float64 is clear.
 
+    Args:
+        model: an `.onnx` file.
+        source: recording, image, or folder of images.
+        eps: l2 budgets.
+        folder: of the results; made if it is not there.
+        trust: public keys, one of which must have signed the record.
+        engine: what runs the file; None: the default one.
+        threads: of one inference; 0 lets the engine choose.
+
     Raises:
-        LipdeployError: the file or the frames cannot be used.
+        LipdeployError: the file, the engine or the frames cannot be used.
     """
-    budgets = tuple(sorted(set(eps)))
+    budgets = tuple(sorted({checked_eps(value) for value in eps}))
     audit = open_audit(model, False, trust)
     sums = _Sums(budgets)
     folder.mkdir(parents=True, exist_ok=True)
-    with open_session(model) as session, whole_file(folder / "per_image.csv") as partial:
+    with (
+        open_session(model, engine, threads) as session,
+        whole_file(folder / "per_image.csv") as partial,
+    ):
         if session.standing.content_sha256 != audit.standing.content_sha256:
             raise InputError(f"model {model} changed while it was opened; start again")
         with partial.open("w", newline="", encoding="utf-8") as file:
             _write_rows(csv.writer(file), _frames(source), audit, session, sums)
-    found = _metrics(audit, source, sums)
+    found = _metrics(audit, session, source, sums)
     with whole_file(folder / "metrics.json") as partial:
         partial.write_text(json.dumps(found, indent=2), encoding="utf-8")
     click.echo(_table(found, audit))
@@ -143,7 +161,7 @@ def _row(radius: Any, eps: Sequence[float]) -> dict[str, float]:
     return row | {"stability50": float(stability50(radius))}
 
 
-def _metrics(audit: AuditSession, source: str, sums: _Sums) -> dict[str, Any]:
+def _metrics(audit: AuditSession, session: Session, source: str, sums: _Sums) -> dict[str, Any]:
     declared = audit.reference.file.manifest
     eps = {
         str(e): {key: sums.mean(f"{key}@{e}") for key in ("crs", "pixelwise_crs")} for e in sums.eps
@@ -161,7 +179,9 @@ def _metrics(audit: AuditSession, source: str, sums: _Sums) -> dict[str, Any]:
         "eps": eps,
         "q2": {"stability50": sums.mean("stability50")},
         "file": {
-            "level": declared.numerics.level,
+            "engine": session.engine,
+            "level": session.manifest.numerics.level,
+            "doubt": session.standing.doubt,
             "slack": declared.numerics.slack,
             "over_claims": sums.over_claims,
             "other_class": sums.other_class,
@@ -185,13 +205,16 @@ def _table(found: dict[str, Any], audit: AuditSession) -> str:
         else f"FAILED: the file claims too large a radius for {file['over_claims']} pixels, "
         f"another class for {file['other_class']}; run `lipdeploy verify` on this device"
     )
+    name = audit.reference.file.name
+    doubts = [f"{name} {file['doubt']}"] if file["doubt"] else []
     return "\n".join(
         [
             f"{found['images']} frames in float64, L <= {audit.manifest.lipschitz:.8f}, "
             f"rounding {audit.reference.slack:.2g} subtracted",
             f"level {found['level']}: {LEVEL_MEANING[found['level']]}",
             *rows,
-            f"{audit.reference.file.name} (level {file['level']}): {verdict}",
+            f"{name} on {file['engine']} (level {file['level']}): {verdict}",
+            *doubts,
         ]
     )
 

@@ -61,6 +61,11 @@ class Flags:
         if self.audit:
             if self.use_ray:
                 raise InputError("--audit runs on this machine; leave out --ray")
+            if self.engine:
+                raise InputError(
+                    f"--audit computes in float64, not on {self.engine}; leave out --engine, or "
+                    "give --frames in place of --data to hold the engine against float64"
+                )
             return open_audit(self.model, self.unverified, self.trust)
         session = open_session(self.model, self.engine, self.threads or 0)
         check_level(session, self.unverified, self.trust)
