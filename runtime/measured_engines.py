@@ -98,7 +98,7 @@ def doubt_on(engine: str, numerics: Numerics, record: Record | None = None) -> s
 def remedy(doubt: str, engine: str, model: str) -> str:
     """The command that a doubt calls for."""
     if doubt.startswith(UNASKED):
-        return "export (INT16: calibrate) it here with --level bounded"
+        return "export or calibrate it here with --level bounded"
     if doubt.startswith(UNTRIED):
         return f"run `lipdeploy verify {model}` on this device"
     if not doubt.startswith(UNMEASURED):

@@ -32,7 +32,9 @@ COMMANDS = {
     "export": Entry("lipdeploy.cli.export", "Turn a checkpoint into one verified ONNX file."),
     "verify": Entry("lipdeploy.cli.verify", "Prove an ONNX file's Lipschitz bound from the file."),
     "certify": Entry("lipdeploy.cli.certify", "Certify a model file on labelled data."),
-    "calibrate": Entry("lipdeploy.cli.calibrate", "Bring a file to fp16, INT8 or INT16."),
+    "calibrate": Entry(
+        "lipdeploy.cli.calibrate", "Bring a file to fp16, INT8, INT16 or another engine."
+    ),
     "attack": Entry("lipdeploy.cli.attack", "Attack a network and compare with its certificate."),
     "build": Entry("lipdeploy.cli.build", "Build a TensorRT plan on this device."),
     "stream": Entry("lipdeploy.cli.stream", "Segment a video source and show what is stable."),
