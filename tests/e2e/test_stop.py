@@ -71,7 +71,8 @@ def test_stop_names_the_sink_that_hangs(clogged: Clogged) -> None:
 def test_a_second_ctrl_c_ends_at_once(clogged: Clogged) -> None:
     """Signals that a slow machine has not taken yet are one: it is sent until the end."""
     clogged.process.send_signal(signal.SIGINT)
-    while clogged.process.poll() is None:
+    deadline = time.monotonic() + 60
+    while clogged.process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.5)
         clogged.process.send_signal(signal.SIGINT)
     clogged.process.communicate(timeout=60)
