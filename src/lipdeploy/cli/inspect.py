@@ -26,6 +26,8 @@ verify`. A signature is shown, not checked; `lipdeploy verify --trust PUB.PEM` c
 Example: lipdeploy inspect model.onnx
 """
 
+DECLARED = "; as training found them, before rounding was subtracted: no level covers them"
+
 
 @click.command(help=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
@@ -68,7 +70,7 @@ def _text(file: ModelFile) -> str:
         "slack": f"D = {numerics.slack:.3g} at {numerics.precision}; {_pairs(evidence)}",
         **_measured(engines),
         "training": _pairs(manifest.training),
-        "metrics": _pairs(manifest.metrics),
+        "metrics": f"{_pairs(manifest.metrics)}{DECLARED if manifest.metrics else ''}",
         "record": f"NOT VALID: the file {file.standing.doubt}; run `lipdeploy verify {file.name}`",
     }
     if file.standing.valid and record is not None:
