@@ -72,7 +72,7 @@ def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineEr
     asked for, what it gets wrong is told and fails nothing: nothing is claimed there.
 
     Raises:
-        ArtefactError: the file answers for no engine that works here, and none keeps to its slack.
+        ArtefactError: the evidence names engines that are not here, and none here keeps to D.
         VerificationError: a radius above float64, a flip count below it, another mask where the
             margin is clear, or an error beyond the slack that the file's level rests on.
     """
@@ -93,7 +93,9 @@ def check_execution(file: ModelFile, graph: Graph, plan: Plan) -> tuple[EngineEr
             rows.append(EngineError(engine.ENGINE, NO_CLAIM, 0, math.nan, False))
         found += rows
     if not covered_engines(found, file.manifest.numerics.level):
-        named = ", ".join(measured_engines(file.manifest.numerics)) or "no engine"
+        named = ", ".join(measured_engines(file.manifest.numerics))
+        if not named:
+            raise VerificationError("no engine here keeps to the slack of the file; export it here")
         raise ArtefactError(
             f"the slack of the file was measured on {named}, and no engine here keeps to it; "
             "verify it where that works, or export it here"
